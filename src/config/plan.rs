@@ -1,0 +1,190 @@
+//! What is to be run: valid by construction, immutable, the same for a file and for flags.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
+
+use crate::fault::{Place, Spec};
+use crate::units::{Span, Time};
+
+/// Everything a process needs to know to run.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Plan {
+    /// The seed of every decision; none: chosen at start, and told.
+    pub seed: Option<u64>,
+    /// What is logged, and how.
+    pub log: Log,
+    /// How a stop goes.
+    pub shutdown: Shutdown,
+    /// At least one, with different names and addresses.
+    pub routes: Vec<Route>,
+}
+
+/// What is logged, and how.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Log {
+    /// Events below it are left out.
+    pub level: LogLevel,
+    /// Text for people, JSON lines for programs.
+    pub format: LogFormat,
+}
+
+/// How important an event must be to be logged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogLevel {
+    /// Only what failed.
+    Error,
+    /// And what was refused.
+    Warn,
+    /// And what happened.
+    #[default]
+    Info,
+    /// And details.
+    Debug,
+    /// And everything.
+    Trace,
+}
+
+/// The shape of a log line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// `2026-01-02T03:04:05.678Z INFO  accepted route=redis conn=17`
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// How a stop goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Shutdown {
+    /// How long connections in flight may go on after the first signal.
+    #[serde(rename = "graceMs", serialize_with = "as_ms")]
+    pub grace: Span,
+}
+
+impl Default for Shutdown {
+    fn default() -> Shutdown {
+        Shutdown { grace: Span::from_ms(10_000) }
+    }
+}
+
+/// One listener, the upstream behind it, and what is wrong with the link between them.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Route {
+    /// Unique; used in logs, metrics, the API and decisions.
+    pub name: String,
+    /// Where clients connect.
+    pub listen: Endpoint,
+    /// Where they are led to; resolved at each dial.
+    pub upstream: Endpoint,
+    /// In the order in which they act; names are unique on the route.
+    #[serde(serialize_with = "faults_as_written")]
+    pub faults: Vec<Spec>,
+    /// What bounds a connection.
+    #[serde(flatten)]
+    pub limits: Limits,
+}
+
+/// What bounds the connections of a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Limits {
+    /// The longest time without a byte read from or written to either peer; also bounds dialling.
+    #[serde(rename = "timeoutMs", serialize_with = "as_ms_or_zero")]
+    pub idle: Option<Span>,
+    /// The longest a connection may live.
+    #[serde(rename = "lifetimeMs", serialize_with = "as_ms_or_zero")]
+    pub lifetime: Option<Span>,
+    /// The budget for resolving and connecting.
+    #[serde(rename = "connectTimeoutMs", serialize_with = "as_ms")]
+    pub connect: Span,
+    /// Connections at one time; none: worked out from the descriptor limit at start.
+    #[serde(rename = "maxConnections")]
+    pub connections: Option<u32>,
+}
+
+/// The dial budget when neither connectTimeoutMs nor timeoutMs is given.
+pub const CONNECT_DEFAULT: Span = Span::from_ms(10_000);
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits { idle: None, lifetime: None, connect: CONNECT_DEFAULT, connections: None }
+    }
+}
+
+impl Limits {
+    /// When a connection has lived long enough.
+    pub fn end_of_life(&self) -> Time {
+        self.lifetime.map_or(Time::NEVER, |span| Time::ZERO + span)
+    }
+}
+
+/// A host and a port, as written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// A name or an address.
+    pub host: Host,
+    /// 0 only where the system may choose.
+    pub port: u16,
+}
+
+/// A host as written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Host {
+    /// An IPv4 or IPv6 address.
+    Ip(IpAddr),
+    /// A name to look up; in lower case.
+    Name(String),
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.host {
+            Host::Ip(IpAddr::V6(ip)) => write!(out, "[{ip}]:{}", self.port),
+            Host::Ip(IpAddr::V4(ip)) => write!(out, "{ip}:{}", self.port),
+            Host::Name(name) => write!(out, "{name}:{}", self.port),
+        }
+    }
+}
+
+impl Serialize for Endpoint {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+fn as_ms<S: Serializer>(span: &Span, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u64(span.as_ms())
+}
+
+fn as_ms_or_zero<S: Serializer>(span: &Option<Span>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u64(span.map_or(0, Span::as_ms))
+}
+
+fn faults_as_written<S: Serializer>(faults: &[Spec], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(faults.iter().map(AsWritten))
+}
+
+/// A fault in the shape in which a configuration writes it, every attribute present.
+struct AsWritten<'a>(&'a Spec);
+
+impl Serialize for AsWritten<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let spec = self.0;
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("type", spec.kind.name)?;
+        map.serialize_entry("name", &spec.name)?;
+        if spec.place != Place::Connection {
+            map.serialize_entry("direction", spec.place.as_str())?;
+        }
+        map.serialize_entry("probability", &spec.probability)?;
+        for (name, value) in spec.attrs.iter() {
+            map.serialize_entry(name, &value.to_string())?;
+        }
+        map.end()
+    }
+}

@@ -1,0 +1,194 @@
+//! The fault vocabulary: what a fault is, the table of all of them, and the pipeline they form.
+//!
+//! A fault is a pure map from timed steps to timed steps. It knows no socket, no clock and no
+//! thread; `shell/` performs what falls due. To add one, copy the nearest file here, write its
+//! `KIND` row, its `retune` and `apply`, and put its `mod` line and its row in `ALL` in place.
+
+pub mod attr;
+pub mod pipeline;
+
+mod drop;
+mod latency;
+
+use crate::dice::Dice;
+use crate::units::{Ratio, Time};
+use attr::{Attr, Attrs};
+
+/// Every fault this build knows, in alphabetical order.
+pub static ALL: &[&Kind] = &[&drop::KIND, &latency::KIND];
+
+/// What happens on a connection, or in one direction of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// The connection (level connection: let it be dialled) or this direction of it begins.
+    Open,
+    /// These bytes go on to the other side.
+    Send(Vec<u8>),
+    /// No more bytes will come: a half-close (FIN).
+    Finish,
+    /// Both sides are closed in the ordinary way (FIN).
+    Close,
+    /// Both sides are reset (RST).
+    Reset,
+}
+
+/// An action and when it is due.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// Not before this.
+    pub at: Time,
+    /// What is to be done.
+    pub action: Action,
+}
+
+/// The behaviour of one fault in one direction of one connection.
+pub trait Fault: Send {
+    /// Takes new attributes, and keeps the state that is not an attribute.
+    fn retune(&mut self, attrs: &Attrs);
+
+    /// Puts what becomes of `step` into `out`; nothing, if it is swallowed.
+    ///
+    /// Steps to send come in the order of their times. What is put out earlier than it came in,
+    /// or out of order, the pipeline moves later.
+    fn apply(&mut self, step: Step, dice: &mut Dice, out: &mut Vec<Step>);
+}
+
+/// Which steps a fault sees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    /// The one `Open` of a connection, before the upstream is dialled.
+    Connection,
+    /// The bytes of one direction.
+    Stream,
+}
+
+impl Level {
+    /// The word for it in listings.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Level::Connection => "connection",
+            Level::Stream => "stream",
+        }
+    }
+}
+
+/// The row of a fault: everything that is known of it outside its file.
+pub struct Kind {
+    /// The word for it in configurations, the API, logs and metrics.
+    pub name: &'static str,
+    /// One line for people.
+    pub about: &'static str,
+    /// Which steps it sees.
+    pub level: Level,
+    /// Its attributes in the order in which they are shown.
+    pub attrs: &'static [Attr],
+    /// Makes one, with the default attributes.
+    pub build: fn() -> Box<dyn Fault>,
+}
+
+/// Two rows are the same when their names are: names are unique in `ALL`.
+impl PartialEq for Kind {
+    fn eq(&self, other: &Kind) -> bool {
+        self.name == other.name
+    }
+}
+
+impl std::fmt::Debug for Kind {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "Kind({})", self.name)
+    }
+}
+
+impl Kind {
+    /// The row with this name.
+    pub fn find(name: &str) -> Option<&'static Kind> {
+        ALL.iter().copied().find(|kind| kind.name == name)
+    }
+}
+
+/// One of the two ways through a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Direction {
+    /// From the client to the upstream.
+    Upstream,
+    /// From the upstream to the client.
+    Downstream,
+}
+
+impl Direction {
+    /// The word for it, and its part of a dice key.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Direction::Upstream => "upstream",
+            Direction::Downstream => "downstream",
+        }
+    }
+}
+
+/// Where on a connection a configured fault acts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// Before the upstream is dialled; all faults of level connection are here.
+    Connection,
+    /// On the bytes of one direction.
+    One(Direction),
+    /// On the bytes of both directions, each with its own state and its own dice.
+    Both,
+}
+
+impl Place {
+    /// The word for it in a configuration.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Place::Connection => "connection",
+            Place::One(direction) => direction.as_str(),
+            Place::Both => "both",
+        }
+    }
+
+    /// True when a fault at this place sees the bytes of `direction`.
+    pub fn covers(self, direction: Direction) -> bool {
+        match self {
+            Place::Connection => false,
+            Place::One(own) => own == direction,
+            Place::Both => true,
+        }
+    }
+}
+
+/// A fault as configured on a route: valid by construction, immutable.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Spec {
+    /// Unique on its route.
+    pub name: String,
+    /// Its row.
+    pub kind: &'static Kind,
+    /// Where it acts.
+    pub place: Place,
+    /// The share of connections (and directions) on which it acts.
+    pub probability: Ratio,
+    /// A value for every attribute of the row.
+    pub attrs: Attrs,
+}
+
+impl Spec {
+    /// True when it can never do anything.
+    pub fn is_idle(&self) -> bool {
+        self.probability == Ratio::ZERO
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_sorted_and_complete() {
+        assert!(ALL.windows(2).all(|pair| pair[0].name < pair[1].name));
+        for kind in ALL {
+            assert_eq!(Kind::find(kind.name), Some(*kind));
+            assert!(!kind.about.is_empty() && !kind.about.ends_with('.'), "{}", kind.name);
+        }
+        assert_eq!(Kind::find("reorder"), None);
+    }
+}

@@ -1,0 +1,263 @@
+//! The pipeline's rules as transcripts, and a property test over random pipelines.
+
+use super::transcript::{OWNER, check, parse, run};
+use super::*;
+use crate::fault::attr::Attrs;
+use crate::fault::{Kind, Level};
+use crate::units::Ratio;
+
+#[test]
+fn nothing_configured_changes_nothing() {
+    check("", "0 send a; 5 send b; 5 finish", "0 send a; 5 send b; 5 finish");
+    check("", "3 reset", "3 reset");
+    let pipeline = Pipeline::for_direction(&OWNER, Direction::Upstream, &[], Time::ZERO);
+    assert!(pipeline.is_pass_through());
+}
+
+#[test]
+fn bytes_and_half_close_never_overtake() {
+    let input = "0 send a; 10 set latency latency=5; 11 send b; 12 finish";
+    check("latency latency=100", input, "10 send a; 16 send b; 16 finish");
+}
+
+#[test]
+fn an_end_from_the_peer_waits_for_the_bytes_before_it() {
+    check("latency latency=50", "0 send a; 20 reset", "50 send a; 50 reset");
+    check("latency latency=50", "0 send a; 90 close", "50 send a; 90 close");
+    check("latency latency=50 | latency latency=50", "0 send a; 20 reset", "100 send a; 100 reset");
+}
+
+/// A fault for these tests: swallows `x`, and plans an end some time after each other chunk.
+struct Planner;
+
+static PLANNER: Kind = Kind {
+    name: "planner",
+    about: "for tests",
+    level: Level::Stream,
+    attrs: &[],
+    build: || Box::new(Planner),
+};
+
+impl Fault for Planner {
+    fn retune(&mut self, _: &Attrs) {}
+
+    fn apply(&mut self, step: Step, _: &mut Dice, out: &mut Vec<Step>) {
+        match &step.action {
+            Action::Send(bytes) if bytes == b"x" => {}
+            Action::Send(bytes) if bytes == b"never" => {
+                out.push(Step { at: Time::NEVER, action: Action::Close });
+            }
+            Action::Send(_) => {
+                let at = step.at + Span::from_ms(30);
+                out.push(step);
+                out.push(Step { at, action: Action::Reset });
+            }
+            Action::Open => {
+                out.push(Step { at: step.at + Span::from_ms(70), action: Action::Close })
+            }
+            _ => out.push(step),
+        }
+    }
+}
+
+fn planner_then(faults: &str) -> Vec<Spec> {
+    let planner = Spec {
+        name: "planner".into(),
+        kind: &PLANNER,
+        place: Place::One(Direction::Downstream),
+        probability: Ratio::ONE,
+        attrs: Attrs::defaults(&[]),
+    };
+    let mut specs = parse(faults);
+    specs.insert(0, planner);
+    specs
+}
+
+fn drain(pipeline: &mut Pipeline) -> Vec<(u64, Action)> {
+    let mut steps = Vec::new();
+    while let Some(step) = pipeline.next_due().and_then(|due| pipeline.pop_due(due)) {
+        steps.push(((step.at - Time::ZERO).as_ms(), step.action));
+    }
+    steps
+}
+
+fn send(pipeline: &mut Pipeline, ms: u64, bytes: &[u8]) {
+    pipeline
+        .push(Step { at: Time::ZERO + Span::from_ms(ms), action: Action::Send(bytes.to_vec()) });
+}
+
+fn downstream(specs: &[Spec]) -> Pipeline {
+    Pipeline::for_direction(&OWNER, Direction::Downstream, specs, Time::ZERO)
+}
+
+#[test]
+fn a_planned_end_cuts_off_later_bytes() {
+    let mut pipeline = downstream(&parse("latency latency=100"));
+    pipeline.stages.extend(downstream(&planner_then("")).stages);
+    send(&mut pipeline, 0, b"a");
+    let expected = vec![(100, Action::Send(b"a".to_vec())), (130, Action::Reset)];
+    assert_eq!(drain(&mut pipeline), expected);
+    assert_eq!(pipeline.queued_bytes(), 0);
+}
+
+#[test]
+fn an_end_decided_before_a_delay_line_waits_in_it() {
+    let mut pipeline = downstream(&planner_then("latency latency=100"));
+    send(&mut pipeline, 0, b"a");
+    // The planner decides on the reset for 30; in the delay line it waits for the byte before it.
+    let expected = vec![(100, Action::Send(b"a".to_vec())), (100, Action::Reset)];
+    assert_eq!(drain(&mut pipeline), expected);
+}
+
+#[test]
+fn ties_keep_arrival_order() {
+    let mut pipeline = downstream(&planner_then(""));
+    send(&mut pipeline, 0, b"a"); // plans a reset at 30
+    pipeline.stages.clear();
+    send(&mut pipeline, 30, b"b"); // due at 30 too, but decided on later: cut off
+    assert_eq!(drain(&mut pipeline), vec![(0, Action::Send(b"a".to_vec())), (30, Action::Reset)]);
+}
+
+#[test]
+fn a_newer_plan_replaces_the_older_one_and_never_takes_it_back() {
+    let mut pipeline = downstream(&planner_then(""));
+    assert_eq!(pipeline.next_due(), Some(Time::ZERO + Span::from_ms(70)));
+    send(&mut pipeline, 0, b"a");
+    send(&mut pipeline, 20, b"b");
+    assert_eq!(pipeline.ends.len(), 1);
+    send(&mut pipeline, 21, b"never");
+    let steps = drain(&mut pipeline);
+    assert_eq!(steps.len(), 2, "both chunks, no end: {steps:?}");
+}
+
+#[test]
+fn nothing_is_due_early() {
+    let mut pipeline = downstream(&parse("latency latency=10"));
+    send(&mut pipeline, 0, b"a");
+    assert_eq!(pipeline.pop_due(Time(9_999_999)), None);
+    assert!(pipeline.pop_due(Time(10_000_000)).is_some());
+}
+
+#[test]
+fn a_change_flushes_forgets_and_replays() {
+    let mut pipeline = downstream(&planner_then("latency latency=100"));
+    send(&mut pipeline, 0, b"a");
+    let now = Time::ZERO + Span::from_ms(10);
+    pipeline.retune(now, &OWNER, &planner_then("latency latency=100"));
+    let steps = drain(&mut pipeline);
+    // The bytes leave at 10, the reset of 30 is forgotten, the replayed Open plans 10 + 70.
+    assert_eq!(steps, vec![(10, Action::Send(b"a".to_vec())), (80, Action::Close)]);
+}
+
+#[test]
+fn removing_everything_makes_it_a_pass_through_again() {
+    let mut pipeline = downstream(&parse("latency latency=100"));
+    send(&mut pipeline, 0, b"a");
+    pipeline.retune(Time(1), &OWNER, &[]);
+    assert!(!pipeline.is_pass_through(), "a byte still waits");
+    assert!(pipeline.pop_due(Time(1)).is_some());
+    assert!(pipeline.is_pass_through());
+}
+
+#[test]
+fn a_fault_that_stays_keeps_its_lot_and_its_dice() {
+    let half = "latency latency=100 jitter=50 p=0.5 name=l";
+    for connection in 1..50 {
+        let owner = Owner { connection, ..OWNER };
+        let mut pipeline =
+            Pipeline::for_direction(&owner, Direction::Downstream, &parse(half), Time::ZERO);
+        let before = pipeline.is_pass_through();
+        let with_another = format!("{half} | latency latency=0 p=0 name=m");
+        pipeline.retune(Time(5), &owner, &parse(&with_another));
+        assert_eq!(pipeline.is_pass_through(), before, "connection {connection}");
+    }
+}
+
+#[test]
+fn a_lost_lot_is_a_pass_through() {
+    check("latency latency=100 p=0", "0 send a", "0 send a");
+    check("latency latency=100 p=1", "0 send a", "100 send a");
+}
+
+#[test]
+fn the_bound_is_told_one_step_past_it() {
+    let mut pipeline = downstream(&parse("latency latency=100"));
+    let chunk = vec![0; (1 << 20) - STEP_OVERHEAD_BYTES];
+    for _ in 0..31 {
+        send(&mut pipeline, 0, &chunk);
+    }
+    send(&mut pipeline, 0, &chunk[1..]);
+    assert!(!pipeline.is_full());
+    send(&mut pipeline, 0, b"x");
+    assert!(pipeline.is_full());
+    assert_eq!(pipeline.queued_bytes(), 32 * chunk.len());
+    drain(&mut pipeline);
+    assert!(!pipeline.is_full());
+}
+
+#[test]
+fn first_deeds_are_told_once_and_totals_add_up() {
+    let mut pipeline = downstream(&planner_then("latency latency=100"));
+    pipeline.take_effects();
+    send(&mut pipeline, 0, b"a");
+    send(&mut pipeline, 1, b"x");
+    send(&mut pipeline, 2, b"x");
+    send(&mut pipeline, 50, b"b");
+    let deeds: Vec<Deed> = pipeline.take_effects().iter().map(|effect| effect.deed).collect();
+    assert_eq!(deeds, [Deed::Delayed(Span::from_ms(100)), Deed::Swallowed(1)]);
+    let totals: Vec<Total> = pipeline.totals().map(|(_, total)| total.clone()).collect();
+    let swallowed = Total { swallowed_bytes: 2, ..Total::default() };
+    let delayed = Total { delayed_steps: 2, delayed: Span::from_ms(200), swallowed_bytes: 0 };
+    assert_eq!(totals, [swallowed, delayed]);
+}
+
+/// Random faults, random arrivals, random live changes: bytes stay intact and in order, nothing
+/// is due early, and the same seed tells the same story.
+#[test]
+fn random_pipelines_keep_the_rules() {
+    for seed in 0..400 {
+        let input = random_story(seed);
+        let faults = input.0.clone();
+        let output = run(&faults, &input.1);
+        assert_eq!(output, run(&faults, &input.1), "seed {seed}: same twice");
+        let words = |text: &str, at: usize| -> Vec<String> {
+            let lines = text.split("; ").filter(|line| line.contains(" send "));
+            lines.map(|line| line.split(' ').nth(at).expect("a word").to_owned()).collect()
+        };
+        assert_eq!(words(&output, 2), words(&input.1, 2), "seed {seed}: {faults}: {}", input.1);
+        let came = input.1.split("; ").filter(|line| line.contains(" send "));
+        let left: Vec<u64> = output.split("; ").map(super::transcript::at_ns).collect();
+        assert!(left.is_sorted(), "seed {seed}: {output}");
+        for (came, left) in came.map(super::transcript::at_ns).zip(&left) {
+            assert!(came <= *left, "seed {seed}: early: {output}");
+        }
+        assert!(output.ends_with("finish"), "seed {seed}: {output}");
+    }
+}
+
+/// The faults to begin with and the steps that come.
+fn random_story(seed: u64) -> (String, String) {
+    let key = Key { route: "story", connection: seed, direction: "-", fault: "-" };
+    let mut dice = Dice::new(seed, &key);
+    let faults = |dice: &mut Dice| -> String {
+        let count = dice.between(0, 3);
+        let one = |dice: &mut Dice| {
+            let (latency, jitter) = (dice.between(0, 80), dice.between(0, 40));
+            format!("latency latency={latency} jitter={jitter} p=0.{}", dice.between(1, 9))
+        };
+        (0..count).map(|_| one(dice)).collect::<Vec<_>>().join(" | ")
+    };
+    let first = faults(&mut dice);
+    let mut at_us = 0;
+    let mut lines = Vec::new();
+    for n in 0..dice.between(1, 40) {
+        at_us += dice.between(0, 3) * dice.between(0, 9_000);
+        let at = format!("{}.{:03}", at_us / 1000, at_us % 1000);
+        match dice.between(0, 9) {
+            0 => lines.push(format!("{at} set {}", faults(&mut dice))),
+            _ => lines.push(format!("{at} send chunk{n}")),
+        }
+    }
+    lines.push(format!("{}.0 finish", at_us / 1000 + 1));
+    (first, lines.join("; "))
+}
