@@ -12,3 +12,13 @@ pub mod problem;
 pub mod fault;
 
 pub mod config;
+
+pub mod journal;
+
+pub mod control;
+
+pub mod shell;
+
+pub mod embed;
+
+pub mod cli;

@@ -1,3 +1,68 @@
 //! Text to an immutable `Plan`, or to all that is wrong with it. Takes text, touches no file.
+//!
+//! ```text
+//! bytes -> source: text -> outline, text: tree of nodes with places -> top, route, faults: Plan
+//!                                         flags -> inline: nodes without places --^
+//! ```
 
 pub mod plan;
+
+mod crossing;
+mod endpoint;
+mod faults;
+mod inline;
+mod node;
+mod outline;
+mod route;
+mod source;
+mod syntax;
+mod text;
+mod top;
+mod value;
+
+use crate::problem::{Problem, Problems};
+use plan::Plan;
+
+pub use inline::{Inline, plan_for_routes};
+
+/// Bytes of a configuration at most.
+pub const SIZE_MAX: usize = 4 << 20;
+
+/// Values of a configuration at most, keys included, aliases counted as what they stand for.
+pub const NODES_MAX: usize = 100_000;
+
+/// Levels of lists and objects at most.
+pub const DEPTH_MAX: usize = 32;
+
+/// Routes at most.
+pub const ROUTES_MAX: usize = 1024;
+
+/// Faults that a route may list at most.
+pub const FAULTS_MAX: usize = 100;
+
+/// Reads a configuration, JSON or YAML.
+///
+/// # Errors
+/// All that is wrong with it, in the order of the text.
+pub fn read(bytes: &[u8]) -> Result<Plan, Problems> {
+    let text = source::text(bytes).map_err(|problem| report(vec![problem]))?;
+    let mut found = value::Found::default();
+    let tree = text::tree(text, &mut found);
+    let plan = tree.and_then(|root| top::plan(&value::At::root(&root), &mut found));
+    match plan {
+        Some(plan) if found.list.is_empty() => Ok(plan),
+        Some(_) | None => Err(report(found.list)),
+    }
+}
+
+/// The first problems by place, however many there are.
+fn report(mut list: Vec<Problem>) -> Problems {
+    list.sort_by_key(|problem| problem.pos);
+    let mut problems = Problems::default();
+    list.into_iter().for_each(|problem| problems.add(problem));
+    problems
+}
+
+#[cfg(test)]
+#[path = "config_tests.rs"]
+mod tests;

@@ -11,6 +11,8 @@
 //!   overtake each other. An end that came in waits for the bytes before it; an end that a stage
 //!   decides on by itself is due when the stage says.
 //! - A `Close` or `Reset` that is due before pending bytes cuts them off; ties keep arrival order.
+//! - Where the target is stalled, a due `Reset`, and a `Close` planned for later than the bytes
+//!   before it, are not held up by it; a `Close` due together with bytes waits for them.
 //! - A stage has one planned end: a newer one replaces it. `Time::NEVER` takes it back.
 //! - On a live change, bytes already decided on leave at once and in order, planned ends are
 //!   forgotten, `Open` is replayed so that timers restart, and a fault that keeps its name and its
@@ -85,15 +87,24 @@ pub struct Pipeline {
     /// Planned ends: at most one from each stage and one from the peer.
     ends: Vec<Entry>,
     next_seq: u64,
+    /// When the last bytes or half-close that were scheduled are due.
+    last_data_at: Time,
     effects: Vec<Effect>,
 }
 
-/// A step on its way, or in the schedule.
+/// A step on its way through the stages, and its author.
+type Moving = (Step, Author);
+
+/// The stage that decided on an end; none for what came from the peer.
+type Author = Option<usize>;
+
+/// A step in the schedule.
 struct Entry {
     step: Step,
-    /// The stage that decided on this end; none for what came from the peer.
-    author: Option<usize>,
+    author: Author,
     seq: u64,
+    /// A close that is due with the bytes before it: it waits until they are written.
+    waits: bool,
 }
 
 struct Stage {
@@ -134,6 +145,7 @@ impl Pipeline {
             queued_bytes: 0,
             ends: Vec::new(),
             next_seq: 0,
+            last_data_at: Time::ZERO,
             effects: Vec::new(),
         };
         pipeline.stages = pipeline.build(owner, specs);
@@ -145,8 +157,8 @@ impl Pipeline {
         let mut flow = vec![(step, None)];
         for (index, stage) in self.stages.iter_mut().enumerate() {
             let mut next = Vec::new();
-            for (step, author) in flow {
-                stage.pass(index, step, author, &mut next, &mut self.effects);
+            for moving in flow {
+                stage.pass(index, moving, &mut next, &mut self.effects);
             }
             flow = next;
         }
@@ -176,15 +188,23 @@ impl Pipeline {
             return None;
         }
         if end_first {
-            let step = end.map(|end| self.ends.swap_remove(end).step);
-            self.queue.clear();
-            self.queued_bytes = 0;
-            self.ends.clear();
-            return step;
+            return end.map(|end| self.take_end(end));
         }
         let entry = self.queue.pop_front()?;
         self.queued_bytes -= weight(&entry.step.action);
         Some(entry.step)
+    }
+
+    /// When the next cut is due: an end that does not wait for the bytes before it.
+    pub fn next_cut(&self) -> Option<Time> {
+        let at = self.first_cut().map(|index| self.ends[index].step.at);
+        at.filter(|at| *at != Time::NEVER)
+    }
+
+    /// The first cut that is due by `now`, past all bytes that a stalled target does not take.
+    pub fn pop_due_cut(&mut self, now: Time) -> Option<Step> {
+        let index = self.first_cut().filter(|index| self.ends[*index].step.at <= now)?;
+        Some(self.take_end(index))
     }
 
     /// Changes the faults of a living pipeline; see the rules above.
@@ -192,6 +212,7 @@ impl Pipeline {
         for entry in &mut self.queue {
             entry.step.at = now;
         }
+        self.last_data_at = self.last_data_at.min(now);
         self.ends.retain(|end| end.author.is_none());
         for end in &mut self.ends {
             end.step.at = end.step.at.min(now);
@@ -247,20 +268,36 @@ impl Pipeline {
         (0..self.ends.len()).min_by_key(|index| self.ends[*index].order())
     }
 
-    fn schedule(&mut self, step: Step, author: Option<usize>) {
+    fn first_cut(&self) -> Option<usize> {
+        let cuts = (0..self.ends.len()).filter(|index| !self.ends[*index].waits);
+        cuts.min_by_key(|index| self.ends[*index].order())
+    }
+
+    /// Takes an end out of the schedule; it cuts off all the rest.
+    fn take_end(&mut self, index: usize) -> Step {
+        let step = self.ends.swap_remove(index).step;
+        self.ends.clear();
+        self.queue.clear();
+        self.queued_bytes = 0;
+        step
+    }
+
+    fn schedule(&mut self, step: Step, author: Author) {
         let seq = self.next_seq;
         self.next_seq += 1;
-        let mut entry = Entry { step, author, seq };
+        let mut entry = Entry { step, author, seq, waits: false };
         match &entry.step.action {
             Action::Close | Action::Reset => {
+                let in_order = entry.step.at <= self.last_data_at;
+                entry.waits = entry.step.action == Action::Close && in_order;
                 self.ends.retain(|end| end.author != author);
                 self.ends.push(entry);
             }
             Action::Open if self.place != Place::Connection => {}
             Action::Send(bytes) if bytes.is_empty() => {}
             Action::Open | Action::Send(_) | Action::Finish => {
-                let last_at = self.queue.back().map_or(Time::ZERO, |last| last.step.at);
-                entry.step.at = entry.step.at.max(last_at);
+                entry.step.at = entry.step.at.max(self.last_data_at);
+                self.last_data_at = entry.step.at;
                 self.queued_bytes += weight(&entry.step.action);
                 self.queue.push_back(entry);
             }
@@ -314,9 +351,8 @@ impl Stage {
     fn pass(
         &mut self,
         index: usize,
-        step: Step,
-        author: Option<usize>,
-        next: &mut Vec<(Step, Option<usize>)>,
+        (step, author): Moving,
+        next: &mut Vec<Moving>,
         effects: &mut Vec<Effect>,
     ) {
         if !self.is_active() {

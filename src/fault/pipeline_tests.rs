@@ -131,6 +131,21 @@ fn a_newer_plan_replaces_the_older_one_and_never_takes_it_back() {
 }
 
 #[test]
+fn a_stalled_target_holds_up_no_cut_but_bytes_come_before_their_own_close() {
+    let mut pipeline = downstream(&planner_then(""));
+    send(&mut pipeline, 0, b"a"); // plans a reset at 30
+    assert_eq!(pipeline.next_cut(), Some(Time::ZERO + Span::from_ms(30)));
+    assert_eq!(pipeline.pop_due_cut(Time(29_999_999)), None);
+    let cut = pipeline.pop_due_cut(Time(30_000_000)).map(|step| step.action);
+    assert_eq!((cut, pipeline.next_due()), (Some(Action::Reset), None));
+    let mut pipeline = downstream(&parse("latency latency=50"));
+    send(&mut pipeline, 0, b"a");
+    pipeline.push(Step { at: Time(1), action: Action::Close });
+    assert_eq!((pipeline.next_cut(), pipeline.pop_due_cut(Time(60_000_000))), (None, None));
+    assert_eq!(drain(&mut pipeline).len(), 2, "the byte, then the close");
+}
+
+#[test]
 fn nothing_is_due_early() {
     let mut pipeline = downstream(&parse("latency latency=10"));
     send(&mut pipeline, 0, b"a");

@@ -1,0 +1,48 @@
+# chaos-proxy: what there is to do. `make` alone lists it; `make test` needs only make and cargo.
+
+CARGO_TARGET_DIR ?= target
+RELEASE := $(CARGO_TARGET_DIR)/release/chaos-proxy
+
+.DEFAULT_GOAL := help
+.PHONY: help run check fmt clippy test docs slow bench static smoke fuzz-build release clean
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: ## serve the built-in demo and print what to try
+	cargo run --locked --release -- demo
+
+check: fmt clippy test docs ## all that must pass before a push: fmt, clippy, test, docs
+
+fmt: ## is every file formatted?
+	cargo fmt --check
+
+clippy: ## lints; a warning fails
+	cargo clippy --locked --all-targets -- -D warnings
+
+test: ## every test but the slow ones
+	cargo test --locked
+
+docs: ## build the documentation; a warning fails
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
+
+slow: ## every test, the slow ones too, optimised
+	RUN_SLOW_TESTS=1 cargo test --locked --release
+
+bench: release ## measure against other proxies
+	bench/run --binary $(RELEASE)
+
+static: ## the small static binary; prints its size and SHA-256
+	scripts/static
+
+smoke: $(if $(BINARY),,release) ## try BINARY (default: a release build) with redis, nginx and curl
+	scripts/smoke $(or $(BINARY),$(RELEASE))
+
+fuzz-build: ## build the fuzz targets, where nightly and cargo-fuzz are
+	scripts/fuzz-build
+
+release:
+	cargo build --locked --release
+
+clean: ## remove all that was built
+	cargo clean

@@ -1,0 +1,1 @@
+"""The parts of `bench/run`: processes, tools, subjects, measurements and the report."""

@@ -1,0 +1,107 @@
+//! The command line: arguments and environment in, a `Command` or one clear line out.
+//!
+//! ```text
+//! args, env --> parse --> Command --> (main) run | check | print a text
+//! ```
+//!
+//! `serve`, `signals` and `demo` carry a command out; the rest is pure.
+
+mod demo;
+mod error;
+mod faults;
+mod help;
+mod options;
+mod parse;
+mod serve;
+mod signals;
+
+use std::path::PathBuf;
+
+use crate::config::plan::{LogFormat, LogLevel};
+use crate::problem::did_you_mean;
+use crate::units::Span;
+
+pub use error::UsageError;
+pub use faults::{faults_json, faults_text};
+pub use help::{help, version};
+pub use options::{COMMANDS, CommandRow, OPTIONS, Opt, Takes, Verb};
+pub use parse::parse;
+pub use serve::{Failure, execute};
+
+/// What the caller asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Serve until a signal.
+    Run(RunOptions),
+    /// Validate what `Run` with the same options would serve, and print it.
+    Check(RunOptions),
+    /// List the faults.
+    Faults {
+        /// For programs instead of people.
+        json: bool,
+    },
+    /// Serve the built-in example.
+    Demo(Overrides),
+    /// Explain one command, or all of it.
+    Help(Option<Verb>),
+    /// Tell the version.
+    Version,
+}
+
+/// What to serve, and what is said about it outside its configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunOptions {
+    /// Where the configuration comes from.
+    pub source: Source,
+    /// What goes over it.
+    pub overrides: Overrides,
+}
+
+/// Where a configuration comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// A file.
+    File(PathBuf),
+    /// Standard input.
+    Stdin,
+    /// The command line itself: `--route` and its knobs, as written; the configuration's own
+    /// rules judge them. A knob counts for every route.
+    Inline {
+        /// `LISTEN=UPSTREAM`; at least one.
+        routes: Vec<String>,
+        /// What `latencyMs` would say.
+        latency_ms: Option<String>,
+        /// What `dropRate` would say.
+        drop_rate: Option<String>,
+        /// What `timeoutMs` would say.
+        timeout_ms: Option<String>,
+    },
+}
+
+/// Values that go over those of the configuration: from a flag, or else from the environment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Overrides {
+    /// The seed of every decision.
+    pub seed: Option<u64>,
+    /// Which events are logged; `--quiet` and `--verbose` are levels too.
+    pub log_level: Option<LogLevel>,
+    /// How they are logged.
+    pub log_format: Option<LogFormat>,
+    /// How long a stop waits.
+    pub grace: Option<Span>,
+}
+
+/// For a file that is not there and may have been meant as a command:
+/// `", did you mean \"check\"?"`, or nothing.
+pub fn command_hint(word: &str) -> String {
+    did_you_mean(word, COMMANDS.iter().map(|row| row.name))
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_missing_file_may_be_a_command() {
+        assert_eq!(super::command_hint("chekc"), r#", did you mean "check"?"#);
+        assert_eq!(super::command_hint("chaos.yaml"), "");
+    }
+}

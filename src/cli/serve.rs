@@ -1,0 +1,157 @@
+//! What the command line does in the world: read a configuration, serve, wait for signals.
+
+use std::fmt::Display;
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::path::Path;
+use std::process::ExitCode;
+
+use super::signals::Signals;
+use super::{Command, Overrides, RunOptions, Source, demo};
+use crate::config::{self, SIZE_MAX, plan::Plan};
+use crate::embed::{self, Running};
+use crate::problem::Problems;
+use crate::shell::dial::words;
+use crate::shell::logger;
+
+/// Could not run: a listener that cannot be bound, a signal handler that cannot be set.
+const COULD_NOT_RUN: u8 = 1;
+
+/// A command line or a configuration that is not valid.
+const NOT_VALID: u8 = 2;
+
+/// Why the process ends with another code than 0: the lines for stderr, and the code.
+pub struct Failure {
+    lines: Vec<String>,
+    code: u8,
+}
+
+/// Carries a command out. What fails has been told on stderr.
+pub fn execute(command: Command) -> ExitCode {
+    let result = match command {
+        Command::Run(options) => run(&options),
+        Command::Check(options) => check(&options),
+        Command::Faults { json: true } => print(&super::faults_json()),
+        Command::Faults { json: false } => print(&super::faults_text()),
+        Command::Demo(overrides) => demo::run(&overrides),
+        Command::Help(verb) => print(&super::help(verb)),
+        Command::Version => print(&super::version()),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.tell(),
+    }
+}
+
+impl Failure {
+    /// The command line is not valid.
+    pub fn usage(error: &impl Display) -> Failure {
+        Failure { lines: vec![format!("chaos-proxy: {error}")], code: NOT_VALID }
+    }
+
+    /// It was valid, and could not be done.
+    pub fn could_not_run(error: &impl Display) -> Failure {
+        Failure { lines: vec![format!("chaos-proxy: {error}")], code: COULD_NOT_RUN }
+    }
+
+    fn not_valid(problems: &Problems, source: &str) -> Failure {
+        Failure { lines: problems.lines(source), code: NOT_VALID }
+    }
+
+    /// Writes its lines; a closed stderr is fine.
+    pub fn tell(&self) -> ExitCode {
+        let _ = writeln!(io::stderr(), "{}", self.lines.join("\n"));
+        ExitCode::from(self.code)
+    }
+}
+
+/// Writes to stdout; a reader that has seen enough is fine.
+pub(super) fn print(text: &str) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::could_not_run(&format!("stdout: {error}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn run(options: &RunOptions) -> Result<(), Failure> {
+    let signals = Signals::listen().map_err(|error| Failure::could_not_run(&error))?;
+    let plan = read_plan(options)?;
+    serve(plan, &signals)
+}
+
+fn check(options: &RunOptions) -> Result<(), Failure> {
+    let plan = read_plan(options)?;
+    let json = serde_json::to_string_pretty(&plan);
+    print(&format!("{}\n", json.map_err(|error| Failure::could_not_run(&error))?))
+}
+
+fn read_plan(options: &RunOptions) -> Result<Plan, Failure> {
+    let (name, read) = match &options.source {
+        Source::File(path) => {
+            let name = path.display().to_string();
+            let text = read_file(path).map_err(|error| cannot_read(&name, &error))?;
+            (name, config::read(&text))
+        }
+        Source::Stdin => {
+            let text = bounded_read(io::stdin()).map_err(|error| cannot_read("stdin", &error))?;
+            ("stdin".to_owned(), config::read(&text))
+        }
+        Source::Inline { routes, latency_ms, drop_rate, timeout_ms } => {
+            let flags = config::Inline {
+                routes: &routes.iter().map(String::as_str).collect::<Vec<_>>(),
+                latency_ms: latency_ms.as_deref(),
+                drop_rate: drop_rate.as_deref(),
+                timeout_ms: timeout_ms.as_deref(),
+            };
+            ("command line".to_owned(), config::plan_for_routes(&flags))
+        }
+    };
+    let mut plan = read.map_err(|problems| Failure::not_valid(&problems, &name))?;
+    apply(&options.overrides, &mut plan);
+    Ok(plan)
+}
+
+/// Puts what the command line says over what the configuration says.
+pub(super) fn apply(overrides: &Overrides, plan: &mut Plan) {
+    plan.seed = overrides.seed.or(plan.seed);
+    plan.log.level = overrides.log_level.unwrap_or(plan.log.level);
+    plan.log.format = overrides.log_format.unwrap_or(plan.log.format);
+    plan.shutdown.grace = overrides.grace.unwrap_or(plan.shutdown.grace);
+}
+
+fn read_file(path: &Path) -> io::Result<Vec<u8>> {
+    bounded_read(File::open(path)?)
+}
+
+/// All of it, or one byte more than a configuration may have, which is then refused as too large.
+fn bounded_read(from: impl Read) -> io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    from.take(SIZE_MAX as u64 + 1).read_to_end(&mut text)?;
+    Ok(text)
+}
+
+fn cannot_read(name: &str, error: &io::Error) -> Failure {
+    let reason = match error.kind() {
+        io::ErrorKind::NotFound => {
+            format!("no such file (give the path of a configuration{})", super::command_hint(name))
+        }
+        io::ErrorKind::IsADirectory => "a directory (name a file in it)".to_owned(),
+        io::ErrorKind::PermissionDenied => "no permission to read it".to_owned(),
+        _ => words(error),
+    };
+    Failure { lines: vec![format!("chaos-proxy: {name:?}: {reason}")], code: NOT_VALID }
+}
+
+/// Serves until the signals say otherwise.
+pub(super) fn serve(plan: Plan, signals: &Signals) -> Result<(), Failure> {
+    embed::claim_process();
+    let grace = plan.shutdown.grace;
+    let sink = logger::start(plan.log);
+    let running =
+        Running::start_with(plan, sink).map_err(|error| Failure::could_not_run(&error))?;
+    signals.serve(running, grace);
+    Ok(())
+}

@@ -1,0 +1,67 @@
+//! Signals, and the way a process stops.
+//!
+//! ```text
+//! before ready: exit 0
+//! first:        refuse new connections, wait for those in flight until the grace is over
+//! second:       cut what is left, exit within 200 ms
+//! ```
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, after, bounded, select};
+
+use crate::embed::Running;
+use crate::units::Span;
+
+/// After the second signal the process ends by then, whatever its threads do.
+const LAST_SPAN: Duration = Duration::from_millis(150);
+
+/// The signals that stop: SIGINT, SIGTERM and SIGHUP.
+pub(super) struct Signals {
+    received: Receiver<()>,
+    ready: Arc<AtomicBool>,
+}
+
+impl Signals {
+    /// Handles them from now on; until `serve`, one of them ends the process with code 0.
+    pub(super) fn listen() -> Result<Signals, ctrlc::Error> {
+        let (sender, received) = bounded(2);
+        let ready = Arc::new(AtomicBool::new(false));
+        let is_ready = Arc::clone(&ready);
+        let mut count = 0;
+        ctrlc::set_handler(move || {
+            count += 1;
+            if !is_ready.load(Ordering::SeqCst) {
+                exit();
+            }
+            let _ = sender.try_send(()); // full: the process is ending already
+            if count >= 2 {
+                let _ = after(LAST_SPAN).recv();
+                exit();
+            }
+        })?;
+        Ok(Signals { received, ready })
+    }
+
+    /// Serves until the first signal, drains, and stops.
+    pub(super) fn serve(&self, mut running: Running, grace: Span) {
+        self.ready.store(true, Ordering::SeqCst);
+        let _ = self.received.recv(); // the handler keeps the sender for ever
+        let (all_left, in_flight) = running.drain();
+        if in_flight > 0 {
+            select! {
+                recv(all_left) -> _ => {}
+                recv(self.received) -> _ => {}
+                recv(after(grace.to_duration())) -> _ => {}
+            }
+        }
+        running.stop();
+    }
+}
+
+#[allow(clippy::disallowed_methods, reason = "a handler has no main to return to")]
+fn exit() {
+    std::process::exit(0);
+}

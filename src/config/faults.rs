@@ -1,0 +1,155 @@
+//! The list of faults of a route. What a fault takes is in its row; nothing here knows one.
+
+use std::collections::BTreeMap;
+
+use super::FAULTS_MAX;
+use super::node::{Value, is_integer, quoted};
+use super::value::{At, Found, Object, integer, refuse};
+use crate::fault::attr::{Attr, Attrs, Raw};
+use crate::fault::{ALL, Direction, Kind, Level, Place, Spec};
+use crate::problem::{Pos, did_you_mean};
+use crate::units::Ratio;
+
+/// A fault, and where its name comes from.
+pub(super) struct Named {
+    pub(super) spec: Spec,
+    path: String,
+    pos: Option<Pos>,
+    origin: Origin,
+}
+
+/// Who gave a fault its name.
+#[derive(Clone, Copy, PartialEq)]
+enum Origin {
+    Given,
+    Default,
+    Shorthand,
+}
+
+impl Named {
+    /// A fault that stands for a key of the route.
+    pub(super) fn shorthand(spec: Spec, path: String, pos: Option<Pos>) -> Named {
+        Named { spec, path, pos, origin: Origin::Shorthand }
+    }
+}
+
+/// The faults listed at `at`; none when one of them is wrong.
+pub(super) fn list(at: &At<'_>, found: &mut Found) -> Option<Vec<Named>> {
+    let list = at.list(0, FAULTS_MAX, "faults", found)?;
+    let faults: Vec<Option<Named>> = list.iter().map(|at| fault(at, found)).collect();
+    faults.into_iter().collect()
+}
+
+/// Notes every name that another fault of the route has already.
+pub(super) fn check_names(faults: &[Named], found: &mut Found) {
+    let mut first: BTreeMap<&str, &Named> = BTreeMap::new();
+    for fault in faults {
+        let Some(earlier) = first.get(fault.spec.name.as_str()) else {
+            first.insert(&fault.spec.name, fault);
+            continue;
+        };
+        let way_out = match (fault.origin, earlier.origin) {
+            (Origin::Given, Origin::Given) => "unique names",
+            (Origin::Default | Origin::Shorthand, _)
+            | (Origin::Given, Origin::Default | Origin::Shorthand) => "give it another \"name\"",
+        };
+        let name = quoted(&fault.spec.name);
+        let earlier = earlier.path.trim_end_matches(".name");
+        let message = format!("{name} is the name of {earlier} too ({way_out})");
+        found.note(&fault.path, fault.pos, message);
+    }
+}
+
+const KEYS: [&str; 4] = ["type", "name", "direction", "probability"];
+
+fn fault(at: &At<'_>, found: &mut Found) -> Option<Named> {
+    let object = at.object(found)?;
+    let types = ALL.iter().map(|kind| kind.name).collect::<Vec<_>>().join(", ");
+    let word = object.require("type", &types, found)?;
+    let name = word.text(&types, found)?;
+    let kind = found.take(&word, kind(name, &types))?;
+    let known: Vec<&str> =
+        KEYS.into_iter().chain(kind.attrs.iter().map(|attr| attr.name)).collect();
+    object.only(&known, found);
+    let place = place(&object, kind, found);
+    let probability = object.get("probability").map_or(Some(Ratio::ONE), |at| at.share(found));
+    let attrs = attrs(&object, kind, found);
+    let name = object.get("name").map(|at| (at.name(found), at));
+    let place = place?;
+    let (name, path, pos, origin) = match name {
+        Some((name, at)) => (name?, at.path, at.pos, Origin::Given),
+        None => (default_name(kind, place), at.path.clone(), at.pos, Origin::Default),
+    };
+    let spec = Spec { name, kind, place, probability: probability?, attrs: attrs? };
+    Some(Named { spec, path, pos, origin })
+}
+
+fn kind(name: &str, types: &str) -> Result<&'static Kind, String> {
+    if name == "reorder" || name == "duplicate" {
+        let why = "cannot be seen in a TCP byte stream: the receiver's kernel undoes it";
+        return Err(refuse(&format!("{} {why}", quoted(name)), &format!("one of {types}")));
+    }
+    Kind::find(name).ok_or_else(|| {
+        let near = did_you_mean(name, ALL.iter().map(|kind| kind.name));
+        refuse(&format!("unknown type {}", quoted(name)), &format!("one of {types}{near}"))
+    })
+}
+
+fn default_name(kind: &Kind, place: Place) -> String {
+    match place {
+        Place::Connection => kind.name.to_owned(),
+        Place::One(_) | Place::Both => format!("{}_{}", kind.name, place.as_str()),
+    }
+}
+
+const DIRECTIONS: &[(&str, Place)] = &[
+    ("downstream", Place::One(Direction::Downstream)),
+    ("upstream", Place::One(Direction::Upstream)),
+    ("both", Place::Both),
+];
+
+fn place(object: &Object<'_>, kind: &Kind, found: &mut Found) -> Option<Place> {
+    match (kind.level, object.get("direction")) {
+        (Level::Connection, None) => Some(Place::Connection),
+        (Level::Connection, Some(at)) => {
+            let why = format!("{} acts before there are directions", kind.name);
+            found.note(&at.path, at.pos, refuse(&why, "leave out the direction"));
+            None
+        }
+        (Level::Stream, None) => Some(Place::One(Direction::Downstream)),
+        (Level::Stream, Some(at)) => at.word(DIRECTIONS, found),
+    }
+}
+
+fn attrs(object: &Object<'_>, kind: &Kind, found: &mut Found) -> Option<Attrs> {
+    let mut attrs = Attrs::defaults(kind.attrs);
+    let mut good = true;
+    for attr in kind.attrs {
+        let Some(at) = object.get(attr.name) else { continue };
+        match found.take(&at, parse(attr, at.value)) {
+            Some(value) => attrs.set(attr.name, value),
+            None => good = false,
+        }
+    }
+    good.then_some(attrs)
+}
+
+/// A text longer than this is no quantity and no word.
+const TEXT_MAX: usize = 200;
+
+fn parse(attr: &Attr, value: &Value) -> Result<crate::fault::attr::Value, String> {
+    let what = value.what();
+    attr.unit.parse(match value {
+        Value::Number(written) if is_integer(written) => match integer(written) {
+            Some(number) => Raw::Integer(number),
+            None => Raw::Other(&what),
+        },
+        Value::Text(text) if text.len() <= TEXT_MAX => Raw::Text(text),
+        Value::Null
+        | Value::Bool(_)
+        | Value::Number(_)
+        | Value::Text(_)
+        | Value::List(_)
+        | Value::Object(_) => Raw::Other(&what),
+    })
+}

@@ -1,0 +1,166 @@
+//! The whole proxy in this process: for the command line, for tests, for users' own Rust tests.
+//!
+//! ```
+//! use chaos_proxy::{config, embed::Running};
+//!
+//! let text = br#"{"routes": [{"name": "db", "listen": "127.0.0.1:0", "upstream": "127.0.0.1:5432",
+//!                             "latencyMs": 100}]}"#;
+//! let plan = config::read(text).expect("a plan");
+//! let running = Running::start(plan).expect("bound");
+//! let addr = running.addr("db").expect("a route of that name");
+//! // connect to `addr` ... and stop everything:
+//! drop(running);
+//! ```
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+
+use crate::config::plan::Plan;
+use crate::control::ledger::Ledger;
+use crate::fault::Spec;
+use crate::journal::{Event, Figures, Journal, Sink};
+use crate::shell::listener::{Accepting, Bound, tell};
+use crate::shell::resolve::Resolver;
+use crate::shell::route::{Route, Shared};
+use crate::shell::threads::Pool;
+use crate::shell::{clock, sys};
+
+/// Why nothing is served: one line with the route, its address, the reason and a hint.
+#[derive(Debug)]
+pub struct StartError(String);
+
+impl fmt::Display for StartError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for StartError {}
+
+/// A running proxy. Dropping it refuses new connections, cuts live ones and joins every thread.
+pub struct Running {
+    shared: Arc<Shared>,
+    routes: Vec<(Arc<Route>, SocketAddr)>,
+    accepting: Vec<Accepting>,
+    /// Dropping it is the signal to stop; it never carries anything.
+    stop: Option<Sender<()>>,
+    all_left: Receiver<()>,
+}
+
+impl Running {
+    /// Binds every listener and then accepts on all of them, without a word.
+    pub fn start(plan: Plan) -> Result<Running, StartError> {
+        Running::start_with(plan, Box::new(|_| {}))
+    }
+
+    /// The same, and tells `sink` what happens.
+    pub fn start_with(plan: Plan, sink: Sink) -> Result<Running, StartError> {
+        let seed = plan.seed.unwrap_or_else(clock::chosen_seed);
+        let (ledger, all_left) = Ledger::new();
+        let journal = Journal::new(sink);
+        let (pool, resolver) = (Pool::default(), Resolver::default());
+        let shared = Arc::new(Shared { seed, journal, ledger, pool, resolver });
+        shared.journal.note(Event::Starting(env!("CARGO_PKG_VERSION"), seed));
+        let (stop, stopped) = bounded(0);
+        let mut running = Running {
+            shared: Arc::clone(&shared),
+            routes: Vec::new(),
+            accepting: Vec::new(),
+            stop: Some(stop),
+            all_left,
+        };
+        let mut bound = Vec::new();
+        for (index, plan) in plan.routes.into_iter().enumerate() {
+            let name = format!("routes[{index}] {:?}: {}", plan.name, plan.listen);
+            let failed = |reason: String| StartError(format!("{name}: {reason}"));
+            let listener = Bound::bind(&plan.listen).map_err(failed)?;
+            let route = Route::new(&shared, plan).map_err(|error| failed(error.to_string()))?;
+            running.routes.push((Arc::new(route), listener.addr));
+            bound.push((name, listener));
+        }
+        for ((name, listener), (route, addr)) in bound.into_iter().zip(&running.routes) {
+            tell(route, *addr);
+            let accepting = listener.accept(Arc::clone(route), stopped.clone());
+            let failed = |error| StartError(format!("{name}: no thread to accept: {error}"));
+            running.accepting.push(accepting.map_err(failed)?);
+        }
+        shared.journal.note(Event::Ready(running.routes.len()));
+        Ok(running)
+    }
+
+    /// Where a route listens, with the port that the system chose.
+    pub fn addr(&self, route: &str) -> Option<SocketAddr> {
+        let named = |(own, _): &&(Arc<Route>, SocketAddr)| own.plan.name == route;
+        self.routes.iter().find(named).map(|(_, addr)| *addr)
+    }
+
+    /// What happened on a route so far.
+    pub fn figures(&self, route: &str) -> Option<Figures> {
+        self.route(route).map(|route| route.counters.read())
+    }
+
+    /// Connections in flight on all routes.
+    pub fn in_flight(&self) -> usize {
+        self.shared.ledger.in_flight()
+    }
+
+    /// The seed of all decisions.
+    pub fn seed(&self) -> u64 {
+        self.shared.seed
+    }
+
+    /// Puts other faults in force on a route, for new connections and live ones. False when
+    /// there is no such route, or when the system has no descriptor left for the change.
+    pub fn set_faults(&self, route: &str, faults: Vec<Spec>) -> bool {
+        self.route(route).is_some_and(|route| route.live.set_faults(faults).is_ok())
+    }
+
+    /// Refuses new connections from now on. What receives a message when the last connection
+    /// has left, and the number of those still there.
+    pub fn drain(&mut self) -> (Receiver<()>, usize) {
+        self.stop = None;
+        self.accepting.clear();
+        let _ = self.all_left.try_recv(); // an earlier moment without connections
+        let in_flight = self.in_flight();
+        self.shared.journal.note(Event::Draining(in_flight));
+        (self.all_left.clone(), in_flight)
+    }
+
+    /// Cuts what is still in flight, and waits for every thread.
+    pub fn stop(mut self) {
+        let cut = self.in_flight();
+        self.end();
+        self.shared.journal.note(Event::Drained(cut));
+        self.shared.journal.note(Event::Stopped);
+    }
+
+    fn route(&self, name: &str) -> Option<&Arc<Route>> {
+        self.routes.iter().map(|(route, _)| route).find(|route| route.plan.name == name)
+    }
+
+    fn end(&mut self) {
+        self.stop = None;
+        self.accepting.clear();
+        for (route, _) in &self.routes {
+            route.live.end();
+        }
+        self.shared.pool.close();
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// Raises the limit of descriptors, and lets pass-through threads run as batch: for a process
+/// that is a proxy and nothing else.
+pub fn claim_process() {
+    sys::raise_descriptor_limit();
+    sys::allow_batch();
+    sys::ignore_file_size_signal();
+}

@@ -1,0 +1,449 @@
+//! What happened: typed notes and live counters. Nothing decides by reading it.
+
+use std::fmt::{self, Write};
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use log::Level;
+use serde_json::Value;
+
+use crate::fault::Direction;
+use crate::units::Span;
+
+/// One thing that happened, as told to logs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Note<'a> {
+    /// The route it happened on.
+    pub route: Option<&'a str>,
+    /// The number of the connection on its route.
+    pub connection: Option<u64>,
+    /// What happened.
+    pub event: Event<'a>,
+}
+
+/// What may happen, each with what is told of it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event<'a> {
+    /// The process begins; holds the version and the seed.
+    Starting(&'a str, u64),
+    /// A listener is bound.
+    Listening(SocketAddr),
+    /// All listeners accept; holds their number.
+    Ready(usize),
+    /// A client has connected.
+    Accepted(SocketAddr),
+    /// The upstream has been reached.
+    Connected(SocketAddr, Span),
+    /// A fault ended the connection before it was dialled; holds how.
+    Dropped(&'a str),
+    /// A fault made bytes later, for the first time in this direction.
+    Delayed(&'a str, Direction, Span),
+    /// A limit of the route ended the connection; holds which one.
+    TimedOut(Limit, Span),
+    /// The upstream could not be reached; holds why.
+    UpstreamFailed(&'a str),
+    /// The connection was not served; holds why, and how many since it was last told.
+    Refused(Refusal, u64),
+    /// Both directions ended.
+    Closed(&'a Closing),
+    /// The first signal came; holds the connections in flight.
+    Draining(usize),
+    /// No connection is in flight any more; holds how many had to be cut off.
+    Drained(usize),
+    /// The process ends.
+    Stopped,
+}
+
+/// What a connection was, told at its end.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Closing {
+    /// Bytes written to the upstream.
+    pub bytes_up: u64,
+    /// Bytes written to the client.
+    pub bytes_down: u64,
+    /// From accept to close.
+    pub lived: Span,
+    /// Why it ended.
+    pub reason: Reason,
+    /// What delays added up to, by fault and direction.
+    pub delays: Vec<DelayTotal>,
+}
+
+/// The delays of one fault in one direction of a connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DelayTotal {
+    /// The fault's name.
+    pub fault: String,
+    /// Which way the bytes went.
+    pub direction: Direction,
+    /// How many chunks were delayed.
+    pub chunks: u64,
+    /// The sum of their delays.
+    pub sum: Span,
+}
+
+/// Which limit of a route was met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// `timeoutMs`: no byte moved.
+    Idle,
+    /// `lifetimeMs`.
+    Lifetime,
+    /// `connectTimeoutMs`: resolving and connecting took too long.
+    Connect,
+}
+
+/// Why a connection was not served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// As many connections as the route may have.
+    MaxConnections,
+    /// The process has no descriptor left.
+    Descriptors,
+    /// The system gives no further thread, or no memory for one.
+    Threads,
+}
+
+/// Why a connection ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// Both peers sent their FIN.
+    Finished,
+    /// The client sent RST or vanished.
+    ClientReset,
+    /// The upstream sent RST or vanished.
+    UpstreamReset,
+    /// A limit of the route.
+    TimedOut,
+    /// A fault closed or reset it.
+    Fault,
+    /// The process stops.
+    Shutdown,
+    /// The system gave no second copy thread.
+    NoThread,
+    /// An error of this program, caught.
+    Internal,
+}
+
+impl Limit {
+    fn as_str(self) -> &'static str {
+        match self {
+            Limit::Idle => "idle",
+            Limit::Lifetime => "lifetime",
+            Limit::Connect => "connect",
+        }
+    }
+}
+
+impl Refusal {
+    fn as_str(self) -> &'static str {
+        match self {
+            Refusal::MaxConnections => "maxConnections",
+            Refusal::Descriptors => "descriptors",
+            Refusal::Threads => "threads",
+        }
+    }
+}
+
+impl Reason {
+    fn as_str(self) -> &'static str {
+        match self {
+            Reason::Finished => "finished",
+            Reason::ClientReset => "client_reset",
+            Reason::UpstreamReset => "upstream_reset",
+            Reason::TimedOut => "timed_out",
+            Reason::Fault => "fault",
+            Reason::Shutdown => "shutdown",
+            Reason::NoThread => "no_thread",
+            Reason::Internal => "internal",
+        }
+    }
+}
+
+impl Note<'_> {
+    /// How important it is.
+    pub fn level(&self) -> Level {
+        match self.event {
+            Event::UpstreamFailed(_) | Event::Refused(..) => Level::Warn,
+            _ => Level::Info,
+        }
+    }
+
+    /// The word for it.
+    pub fn name(&self) -> &'static str {
+        match self.event {
+            Event::Starting(..) => "starting",
+            Event::Listening(_) => "listening",
+            Event::Ready(_) => "ready",
+            Event::Accepted(_) => "accepted",
+            Event::Connected(..) => "connected",
+            Event::Dropped(_) => "dropped",
+            Event::Delayed(..) => "delayed",
+            Event::TimedOut(..) => "timed_out",
+            Event::UpstreamFailed(_) => "upstream_failed",
+            Event::Refused(..) => "refused",
+            Event::Closed(_) => "closed",
+            Event::Draining(_) => "draining",
+            Event::Drained(_) => "drained",
+            Event::Stopped => "stopped",
+        }
+    }
+
+    /// Its fields in the order in which they are shown; numbers stay numbers.
+    pub fn fields(&self) -> Vec<(&'static str, Value)> {
+        let mut fields = Vec::new();
+        fields.extend(self.route.map(|route| ("route", route.into())));
+        fields.extend(self.connection.map(|connection| ("conn", connection.into())));
+        match &self.event {
+            Event::Starting(version, seed) => {
+                fields.extend([("version", (*version).into()), ("seed", (*seed).into())]);
+            }
+            Event::Listening(addr) => fields.push(("addr", addr.to_string().into())),
+            Event::Ready(routes) => fields.push(("routes", (*routes).into())),
+            Event::Accepted(peer) => fields.push(("peer", peer.to_string().into())),
+            Event::Connected(upstream, took) => {
+                fields.extend([("upstream", upstream.to_string().into()), ms(*took)]);
+            }
+            Event::Dropped(mode) => fields.push(("mode", (*mode).into())),
+            Event::Delayed(fault, direction, delay) => fields.extend([
+                ("fault", (*fault).into()),
+                ("direction", direction.as_str().into()),
+                ms(*delay),
+            ]),
+            Event::TimedOut(limit, after) => {
+                fields.extend([("limit", limit.as_str().into()), ms(*after)]);
+            }
+            Event::UpstreamFailed(reason) => fields.push(("reason", (*reason).into())),
+            Event::Refused(refusal, count) => {
+                fields.extend([("reason", refusal.as_str().into()), ("count", (*count).into())]);
+            }
+            Event::Closed(closing) => closing.fields(&mut fields),
+            Event::Draining(in_flight) => fields.push(("in_flight", (*in_flight).into())),
+            Event::Drained(cut) => fields.push(("cut", (*cut).into())),
+            Event::Stopped => {}
+        }
+        fields
+    }
+
+    /// `accepted route=redis conn=17 peer=127.0.0.1:51000`; no control character comes out.
+    pub fn to_text(&self) -> String {
+        let mut text = self.name().to_owned();
+        for (key, value) in self.fields() {
+            let shown = match &value {
+                Value::String(word) if is_plain(word) => word.clone(),
+                Value::Array(items) => items.iter().map(one_word).collect::<Vec<_>>().join(","),
+                other => escape(&other.to_string()),
+            };
+            let _ = write!(text, " {key}={shown}");
+        }
+        text
+    }
+}
+
+impl Closing {
+    fn fields(&self, fields: &mut Vec<(&'static str, Value)>) {
+        fields.push(("bytes_up", self.bytes_up.into()));
+        fields.push(("bytes_down", self.bytes_down.into()));
+        fields.push(ms(self.lived));
+        fields.push(("reason", self.reason.as_str().into()));
+        if !self.delays.is_empty() {
+            fields.push(("delayed", self.delays.iter().map(DelayTotal::to_json).collect()));
+        }
+    }
+}
+
+impl DelayTotal {
+    fn to_json(&self) -> Value {
+        serde_json::json!({
+            "fault": self.fault,
+            "direction": self.direction.as_str(),
+            "chunks": self.chunks,
+            "ms": in_ms(self.sum),
+        })
+    }
+}
+
+fn ms(span: Span) -> (&'static str, Value) {
+    ("ms", in_ms(span))
+}
+
+/// Milliseconds to the microsecond.
+fn in_ms(span: Span) -> Value {
+    ((span.as_ms_f64() * 1000.0).round() / 1000.0).into()
+}
+
+/// An item of a list in one word: its values, joined by colons.
+fn one_word(item: &Value) -> String {
+    let word = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    match item {
+        Value::Object(map) => map.values().map(word).collect::<Vec<_>>().join(":"),
+        other => word(other),
+    }
+}
+
+fn is_plain(word: &str) -> bool {
+    !word.is_empty() && word.chars().all(|c| c.is_ascii_graphic() && c != '"' && c != '\\')
+}
+
+/// Escapes what JSON leaves as it is and a terminal would act upon.
+fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c.is_control() {
+            true => escaped.extend(c.escape_default()),
+            false => escaped.push(c),
+        }
+    }
+    escaped
+}
+
+/// Where notes go. Called from every thread; must not block for long, must not panic.
+pub type Sink = Box<dyn Fn(&Note<'_>) + Send + Sync>;
+
+/// The way for notes up from the threads.
+pub struct Journal {
+    sink: Sink,
+}
+
+impl Journal {
+    /// A journal that tells everything to `sink`.
+    pub fn new(sink: Sink) -> Journal {
+        Journal { sink }
+    }
+
+    /// Tells what happened to the process.
+    pub fn note(&self, event: Event<'_>) {
+        (self.sink)(&Note { route: None, connection: None, event });
+    }
+
+    /// Tells what happened on a route, or on a connection of it.
+    pub fn on_route(&self, route: &str, connection: Option<u64>, event: Event<'_>) {
+        (self.sink)(&Note { route: Some(route), connection, event });
+    }
+}
+
+impl fmt::Debug for Journal {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("Journal")
+    }
+}
+
+/// The live counters of a route. They balance: accepted = closed + dropped + refused +
+/// upstream_failed + active.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Connections that reached the listener.
+    pub accepted: AtomicU64,
+    /// Ended by a fault before they were dialled.
+    pub dropped: AtomicU64,
+    /// Not served for want of descriptors, threads or room.
+    pub refused: AtomicU64,
+    /// Ended because the upstream could not be reached.
+    pub upstream_failed: AtomicU64,
+    /// Ended after they had been relayed.
+    pub closed: AtomicU64,
+    /// Ended by timeoutMs or lifetimeMs while relayed; also counted as closed.
+    pub timed_out: AtomicU64,
+    /// Bytes written to upstreams.
+    pub bytes_up: AtomicU64,
+    /// Bytes written to clients.
+    pub bytes_down: AtomicU64,
+}
+
+/// The counters of a route at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs, reason = "each field is the counter of its name")]
+pub struct Figures {
+    pub accepted: u64,
+    pub dropped: u64,
+    pub refused: u64,
+    pub upstream_failed: u64,
+    pub closed: u64,
+    pub timed_out: u64,
+    pub bytes_up: u64,
+    pub bytes_down: u64,
+}
+
+/// Adds to a counter.
+pub fn count(counter: &AtomicU64, more: u64) {
+    counter.fetch_add(more, Ordering::Relaxed);
+}
+
+impl Counters {
+    /// The counters now.
+    pub fn read(&self) -> Figures {
+        let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Figures {
+            accepted: get(&self.accepted),
+            dropped: get(&self.dropped),
+            refused: get(&self.refused),
+            upstream_failed: get(&self.upstream_failed),
+            closed: get(&self.closed),
+            timed_out: get(&self.timed_out),
+            bytes_up: get(&self.bytes_up),
+            bytes_down: get(&self.bytes_down),
+        }
+    }
+}
+
+impl Figures {
+    /// Connections that are neither ended nor refused.
+    pub fn active(&self) -> u64 {
+        let ended = self.dropped + self.refused + self.upstream_failed + self.closed;
+        self.accepted.saturating_sub(ended)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(event: Event<'_>) -> String {
+        Note { route: Some("redis"), connection: Some(17), event }.to_text()
+    }
+
+    #[test]
+    fn notes_as_text() {
+        let peer = SocketAddr::from(([127, 0, 0, 1], 51000));
+        assert_eq!(
+            text(Event::Accepted(peer)),
+            "accepted route=redis conn=17 peer=127.0.0.1:51000"
+        );
+        let delayed = Event::Delayed("slow", Direction::Downstream, Span(1_500_000));
+        assert_eq!(
+            text(delayed),
+            "delayed route=redis conn=17 fault=slow direction=downstream ms=1.5"
+        );
+        let refused = Event::Refused(Refusal::MaxConnections, 3);
+        assert_eq!(text(refused), "refused route=redis conn=17 reason=maxConnections count=3");
+    }
+
+    #[test]
+    fn the_close_carries_the_totals() {
+        let delay = DelayTotal {
+            fault: "slow".into(),
+            direction: Direction::Downstream,
+            chunks: 2,
+            sum: Span::from_ms(400),
+        };
+        let closing = Closing {
+            bytes_up: 1,
+            bytes_down: 2,
+            lived: Span::from_ms(3),
+            reason: Reason::Finished,
+            delays: vec![delay],
+        };
+        let expected = "closed route=redis conn=17 bytes_up=1 bytes_down=2 ms=3.0 reason=finished \
+                        delayed=2:downstream:slow:400.0";
+        assert_eq!(text(Event::Closed(&closing)), expected);
+    }
+
+    #[test]
+    fn what_a_peer_sends_cannot_break_a_line() {
+        let line = text(Event::UpstreamFailed("a\r\nb\x1b[31m \u{9b}\"c\\"));
+        assert!(!line.chars().any(char::is_control), "{line:?}");
+        let expected =
+            r#"upstream_failed route=redis conn=17 reason="a\r\nb\u001b[31m \u{9b}\"c\\""#;
+        assert_eq!(line, expected);
+    }
+}

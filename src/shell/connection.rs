@@ -1,0 +1,234 @@
+//! The life of a connection from accept on: decide, dial, relay both ways.
+
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::os::fd::AsFd;
+use std::sync::Arc;
+
+use crate::control::ledger::Seat;
+use crate::fault::pipeline::Pipeline;
+use crate::fault::{Action, Direction, Place, Step};
+use crate::journal::{Closing, Event, Limit, Reason, Refusal, count};
+use crate::shell::clock::Clock;
+use crate::shell::dial::{DialError, Dialer};
+use crate::shell::link::{Cut, Ends, Link, discard_input};
+use crate::shell::relay;
+use crate::shell::route::Route;
+use crate::shell::sys::{self, Interest, Watch};
+use crate::units::{Span, Time};
+
+/// How long a gentle close waits for the client's own FIN.
+const CLOSE_LINGER: Span = Span::from_ms(1000);
+
+/// A client that was accepted and given a seat.
+pub struct Accepted {
+    /// Its route.
+    pub route: Arc<Route>,
+    /// Its number on the route, from 1.
+    pub number: u64,
+    /// Its socket.
+    pub client: TcpStream,
+    /// Where it comes from.
+    pub peer: SocketAddr,
+    /// Zero when it was accepted.
+    pub clock: Clock,
+    /// Its place in the ledger.
+    pub seat: Seat,
+}
+
+/// What the faults of level connection made of the opening.
+enum Opening {
+    /// It is to be dialled.
+    Dial,
+    /// It is to end like this, and has been counted as dropped.
+    Drop(Mode),
+    /// It ended for another reason before that was decided.
+    End(Reason),
+}
+
+/// How a connection is dropped.
+#[derive(Clone, Copy)]
+enum Mode {
+    Reset,
+    Close,
+    Hang,
+}
+
+/// Serves one client to its end; runs on a copy thread, which goes on as the one that copies
+/// towards the upstream.
+pub fn serve(accepted: Accepted) {
+    let route = Arc::clone(&accepted.route);
+    route.note(accepted.number, Event::Accepted(accepted.peer));
+    match accepted.open() {
+        Opening::Dial => accepted.dial(),
+        Opening::Drop(mode) => accepted.drop_client(mode),
+        Opening::End(reason) => accepted.close(reason),
+    }
+}
+
+impl Accepted {
+    /// Lets the faults decide about the opening, and waits for what they planned.
+    fn open(&self) -> Opening {
+        let client = &self.client;
+        if client.set_nonblocking(true).and_then(|()| client.set_nodelay(true)).is_err() {
+            return Opening::End(Reason::ClientReset);
+        }
+        let generation = self.route.live.generation();
+        if !generation.faults.iter().any(|fault| fault.place == Place::Connection) {
+            return Opening::Dial;
+        }
+        let owner = self.route.owner(self.number);
+        let mut pipeline = Pipeline::for_connection(&owner, &generation.faults);
+        pipeline.push(Step { at: self.clock.now(), action: Action::Open });
+        loop {
+            match pipeline.pop_due(self.clock.now()).map(|step| step.action) {
+                Some(Action::Open) => return Opening::Dial,
+                Some(Action::Close) => return Opening::Drop(Mode::Close),
+                Some(Action::Reset) => return Opening::Drop(Mode::Reset),
+                Some(Action::Send(_) | Action::Finish) => {} // bytes are no business of openings
+                None => match pipeline.next_due() {
+                    None => return Opening::Drop(Mode::Hang),
+                    Some(due) => {
+                        if let Err(reason) = self.wait(Interest::Trouble, due) {
+                            return Opening::End(reason);
+                        }
+                    }
+                },
+            }
+        }
+    }
+
+    fn drop_client(self, mode: Mode) {
+        let word = match mode {
+            Mode::Reset => "reset",
+            Mode::Close => "close",
+            Mode::Hang => "hang",
+        };
+        count(&self.route.counters.dropped, 1);
+        self.route.note(self.number, Event::Dropped(word));
+        match mode {
+            Mode::Reset => sys::reset(&self.client),
+            Mode::Close => self.close_gently(),
+            Mode::Hang => self.hang(),
+        }
+    }
+
+    /// Silence until the client gives up (its FIN or RST) or a limit of the route is met.
+    fn hang(&self) {
+        let limits = &self.route.plan.limits;
+        let idle = limits.idle.map_or(Time::NEVER, |idle| Time::ZERO + idle);
+        let (limit, deadline) = match limits.end_of_life() {
+            end if end < idle => (Limit::Lifetime, end),
+            _ => (Limit::Idle, idle),
+        };
+        match self.wait(Interest::Departure, deadline) {
+            Err(Reason::Shutdown) => sys::reset(&self.client),
+            Err(_) | Ok(true) => {}
+            Ok(false) => {
+                self.route.note(self.number, Event::TimedOut(limit, deadline - Time::ZERO));
+                self.close_gently();
+            }
+        }
+    }
+
+    /// FIN, and then what the client still sends is thrown away for a while: closing with unread
+    /// input would send RST behind the FIN.
+    fn close_gently(&self) {
+        let _ = self.client.shutdown(Shutdown::Write); // gone already: nothing to be gentle with
+        let deadline = self.clock.now() + CLOSE_LINGER;
+        while let Ok(true) = self.wait(Interest::Readable, deadline) {
+            if discard_input(&self.client) {
+                return;
+            }
+        }
+    }
+
+    /// Waits for the client, `deadline` or the end of the route: true when the client did what
+    /// was waited for, or the reason why the connection ends.
+    fn wait(&self, interest: Interest, deadline: Time) -> Result<bool, Reason> {
+        loop {
+            let generation = self.route.live.generation();
+            if !generation.serves {
+                return Err(Reason::Shutdown);
+            }
+            let left = deadline - self.clock.now();
+            if left == Span::ZERO {
+                return Ok(false);
+            }
+            let timeout = (deadline != Time::NEVER).then_some(left);
+            let client = Watch::new(self.client.as_fd(), interest);
+            let wake = Watch::new(generation.wake.as_fd(), Interest::Trouble);
+            match sys::poll([client, wake], timeout) {
+                Err(_) => return Err(Reason::Internal),
+                Ok([client, _]) if client.error || client.hang_up => {
+                    return Err(Reason::ClientReset);
+                }
+                Ok([client, _]) if client.ready => return Ok(true),
+                Ok(_) => {}
+            }
+        }
+    }
+
+    fn dial(self) {
+        let Accepted { route, clock, .. } = &self;
+        let deadline = clock.now() + route.plan.limits.connect;
+        let dialer = Dialer { route, client: &self.client, clock: *clock, deadline };
+        match dialer.dial() {
+            Ok((upstream, addr)) => {
+                let _ = upstream.set_nodelay(true); // a dead socket is found by the first read
+                route.note(self.number, Event::Connected(addr, clock.elapsed()));
+                self.relay(upstream);
+            }
+            Err(DialError::ClientGone) => self.close(Reason::ClientReset),
+            Err(DialError::Ended) => self.close(Reason::Shutdown),
+            Err(DialError::Descriptors) => {
+                route.refuse(Some(&self.client), Refusal::Descriptors);
+            }
+            Err(error @ (DialError::Failed(_) | DialError::TimedOut(_))) => {
+                self.fail(&error);
+            }
+        }
+    }
+
+    /// The upstream was not reached: the client is reset.
+    fn fail(&self, error: &DialError) {
+        if let DialError::TimedOut(_) = error {
+            let budget = self.route.plan.limits.connect;
+            self.route.note(self.number, Event::TimedOut(Limit::Connect, budget));
+        }
+        count(&self.route.counters.upstream_failed, 1);
+        self.route.note(self.number, Event::UpstreamFailed(&error.to_string()));
+        sys::reset(&self.client);
+    }
+
+    /// Copies both ways: this thread towards the upstream, another one towards the client.
+    fn relay(self, upstream: TcpStream) {
+        let Accepted { route, number, client, clock, seat, .. } = self;
+        let generation = route.live.generation();
+        let link = Link::new(&route, Ends { number, clock, client, upstream, seat });
+        let (other, snapshot) = (Arc::clone(&link), Arc::clone(&generation));
+        let downstream = move || relay::copy(&other, Direction::Downstream, snapshot);
+        match route.shared.pool.run(Box::new(downstream)) {
+            Ok(()) => relay::copy(&link, Direction::Upstream, generation),
+            Err(_) => {
+                route.tell_refusal(Refusal::Threads);
+                link.end(Reason::NoThread, Cut::Reset);
+            }
+        }
+    }
+
+    /// The connection ends before it was dialled.
+    fn close(&self, reason: Reason) {
+        if reason != Reason::ClientReset {
+            sys::reset(&self.client);
+        }
+        count(&self.route.counters.closed, 1);
+        let closing = Closing {
+            bytes_up: 0,
+            bytes_down: 0,
+            lived: self.clock.elapsed(),
+            reason,
+            delays: Vec::new(),
+        };
+        self.route.note(self.number, Event::Closed(&closing));
+    }
+}

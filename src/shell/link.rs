@@ -1,0 +1,217 @@
+//! One relayed connection: what its two copy threads share.
+
+use std::io::Read;
+use std::net::{Shutdown, TcpStream};
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use crate::control::ledger::Seat;
+use crate::fault::Direction;
+use crate::journal::{Closing, DelayTotal, Event, Limit, Reason, count};
+use crate::shell::clock::Clock;
+use crate::shell::route::Route;
+use crate::shell::sys;
+use crate::units::{Span, Time};
+
+/// How both sockets of a connection are ended from outside the normal course.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cut {
+    /// FIN to both peers.
+    Close,
+    /// RST to both peers.
+    Reset,
+}
+
+/// A connection between a client and its upstream. The last copy thread to let go of it tells
+/// `closed`, closes both sockets and gives the seat back, in this order.
+pub struct Link {
+    route: Arc<Route>,
+    /// Its number on the route.
+    pub number: u64,
+    /// Zero when it was accepted.
+    pub clock: Clock,
+    client: TcpStream,
+    upstream: TcpStream,
+    /// When a byte last moved, in ns of `clock`; kept only when the route has an idle limit.
+    moved: AtomicU64,
+    bytes: [AtomicU64; 2],
+    finished: [AtomicBool; 2],
+    fate: OnceLock<Reason>,
+    delays: Mutex<Vec<DelayTotal>>,
+    _seat: Seat, // last: dropped after the sockets
+}
+
+/// What a new link is made of.
+pub struct Ends {
+    /// Its number on the route.
+    pub number: u64,
+    /// Zero when it was accepted.
+    pub clock: Clock,
+    /// The client's socket, not blocking.
+    pub client: TcpStream,
+    /// The upstream's socket, not blocking.
+    pub upstream: TcpStream,
+    /// Its place in the ledger.
+    pub seat: Seat,
+}
+
+impl Link {
+    /// A link whose idle time begins now.
+    pub fn new(route: &Arc<Route>, ends: Ends) -> Arc<Link> {
+        Arc::new(Link {
+            route: Arc::clone(route),
+            number: ends.number,
+            moved: AtomicU64::new(ends.clock.now().0),
+            clock: ends.clock,
+            client: ends.client,
+            upstream: ends.upstream,
+            bytes: Default::default(),
+            finished: Default::default(),
+            fate: OnceLock::new(),
+            delays: Mutex::default(),
+            _seat: ends.seat,
+        })
+    }
+
+    /// The route it is on.
+    pub fn route(&self) -> &Route {
+        &self.route
+    }
+
+    /// Where the bytes of a direction come from, and where they go.
+    pub fn ends(&self, direction: Direction) -> (&TcpStream, &TcpStream) {
+        match direction {
+            Direction::Upstream => (&self.client, &self.upstream),
+            Direction::Downstream => (&self.upstream, &self.client),
+        }
+    }
+
+    /// What an error on the source (or the target) of a direction says about the peers.
+    pub fn reset_by(&self, direction: Direction, at_source: bool) -> Reason {
+        match (direction, at_source) {
+            (Direction::Upstream, true) | (Direction::Downstream, false) => Reason::ClientReset,
+            (Direction::Upstream, false) | (Direction::Downstream, true) => Reason::UpstreamReset,
+        }
+    }
+
+    /// Counts bytes written in a direction.
+    pub fn wrote(&self, direction: Direction, bytes: usize) {
+        count(&self.bytes[direction as usize], bytes as u64);
+        match direction {
+            Direction::Upstream => count(&self.route.counters.bytes_up, bytes as u64),
+            Direction::Downstream => count(&self.route.counters.bytes_down, bytes as u64),
+        }
+        self.moved();
+    }
+
+    /// A byte was read or written: the idle time begins again.
+    pub fn moved(&self) {
+        if self.route.plan.limits.idle.is_some() {
+            self.moved.store(self.clock.now().0, Ordering::Relaxed);
+        }
+    }
+
+    /// When a limit of the route is met, if no byte moves before.
+    pub fn deadline(&self) -> Time {
+        let limits = &self.route.plan.limits;
+        let moved = Time(self.moved.load(Ordering::Relaxed));
+        let idle = limits.idle.map_or(Time::NEVER, |idle| moved + idle);
+        idle.min(limits.end_of_life())
+    }
+
+    /// Ends the connection with FIN when a limit is met at `now`; true when it is over.
+    pub fn enforce_limits(&self, now: Time) -> bool {
+        if now < self.deadline() {
+            return self.is_over();
+        }
+        let limits = &self.route.plan.limits;
+        let (limit, span) = match limits.lifetime.filter(|_| now >= limits.end_of_life()) {
+            Some(span) => (Limit::Lifetime, span),
+            None => (Limit::Idle, limits.idle.unwrap_or(Span::ZERO)),
+        };
+        if self.end(Reason::TimedOut, Cut::Close) {
+            count(&self.route.counters.timed_out, 1);
+            self.note(Event::TimedOut(limit, span));
+        }
+        true
+    }
+
+    /// Ends both sockets at once, and wakes whoever waits on them. True for the first to do so.
+    pub fn end(&self, reason: Reason, cut: Cut) -> bool {
+        let first = self.fate.set(reason).is_ok();
+        for stream in [&self.client, &self.upstream] {
+            match cut {
+                Cut::Close if first => drop(stream.shutdown(Shutdown::Both)),
+                Cut::Reset if first => sys::reset(stream),
+                Cut::Close | Cut::Reset => {}
+            }
+        }
+        first
+    }
+
+    /// True when the connection was ended out of course.
+    pub fn is_over(&self) -> bool {
+        self.fate.get().is_some()
+    }
+
+    /// A direction has passed its FIN on.
+    pub fn finish(&self, direction: Direction) {
+        self.finished[direction as usize].store(true, Ordering::SeqCst);
+        let (_, target) = self.ends(direction);
+        let _ = target.shutdown(Shutdown::Write); // gone already: the other direction will tell
+    }
+
+    /// True when a direction has passed its FIN on.
+    pub fn is_finished(&self, direction: Direction) -> bool {
+        self.finished[direction as usize].load(Ordering::SeqCst)
+    }
+
+    /// Remembers what delays added up to, for the note at the close.
+    pub fn add_delays(&self, totals: impl Iterator<Item = DelayTotal>) {
+        self.delays.lock().unwrap_or_else(PoisonError::into_inner).extend(totals);
+    }
+
+    /// Tells what happened on this connection.
+    pub fn note(&self, event: Event<'_>) {
+        self.route.note(self.number, event);
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        let bytes = |direction: Direction| self.bytes[direction as usize].load(Ordering::Relaxed);
+        let delays = self.delays.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let closing = Closing {
+            bytes_up: bytes(Direction::Upstream),
+            bytes_down: bytes(Direction::Downstream),
+            lived: self.clock.elapsed(),
+            reason: self.fate.get().copied().unwrap_or(Reason::Finished),
+            delays: std::mem::take(delays),
+        };
+        count(&self.route.counters.closed, 1);
+        self.note(Event::Closed(&closing));
+        if self.is_over() {
+            discard_input(&self.client);
+            discard_input(&self.upstream);
+        }
+    }
+}
+
+/// Reads to discard at a close: 8 MiB, more than a receive buffer holds.
+const DISCARD_READS_MAX: usize = 2048;
+
+/// Throws away what a peer had sent and nobody will read: closing with unread input would send
+/// RST behind our FIN, and take away what the peer has not read yet. True when nothing more can
+/// come.
+pub fn discard_input(mut stream: &TcpStream) -> bool {
+    let mut scrap = [0; 4096];
+    for _ in 0..DISCARD_READS_MAX {
+        match stream.read(&mut scrap) {
+            Ok(1..) => {}
+            Err(error) if sys::is_wait(&error) => return false,
+            Ok(0) | Err(_) => return true,
+        }
+    }
+    false
+}

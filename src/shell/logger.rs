@@ -1,0 +1,105 @@
+//! Notes as log lines on stderr: text for people, JSON lines for programs.
+//!
+//! simplelog writes the message alone; level, time and escaping are ours, for it escapes nothing
+//! and knows no JSON.
+
+use std::io::{self, LineWriter};
+
+use log::{LevelFilter, log, log_enabled};
+use serde_json::Value;
+use simplelog::{ConfigBuilder, WriteLogger};
+use time::OffsetDateTime;
+
+use crate::config::plan::{Log, LogFormat, LogLevel};
+use crate::journal::{Note, Sink};
+use crate::shell::clock;
+
+/// Begins to log for the whole process. A second call changes nothing but the format.
+pub fn start(config: Log) -> Sink {
+    let level = match config.level {
+        LogLevel::Error => LevelFilter::Error,
+        LogLevel::Warn => LevelFilter::Warn,
+        LogLevel::Info => LevelFilter::Info,
+        LogLevel::Debug => LevelFilter::Debug,
+        LogLevel::Trace => LevelFilter::Trace,
+    };
+    let message_alone = ConfigBuilder::new()
+        .set_time_level(LevelFilter::Off)
+        .set_max_level(LevelFilter::Off)
+        .set_thread_level(LevelFilter::Off)
+        .set_target_level(LevelFilter::Off)
+        .set_location_level(LevelFilter::Off)
+        .build();
+    let _ = WriteLogger::init(level, message_alone, LineWriter::new(io::stderr()));
+    let line = match config.format {
+        LogFormat::Text => text_line,
+        LogFormat::Json => json_line,
+    };
+    Box::new(move |note| {
+        if log_enabled!(note.level()) {
+            log!(note.level(), "{}", line(note, &timestamp(clock::wall().into())));
+        }
+    })
+}
+
+/// `2026-01-02T03:04:05.678Z INFO  accepted route=redis conn=17 peer=127.0.0.1:51000`
+fn text_line(note: &Note<'_>, at: &str) -> String {
+    format!("{at} {:<5} {}", note.level(), note.to_text())
+}
+
+/// `{"ts":"...","level":"info","event":"accepted","route":"redis",...}`
+fn json_line(note: &Note<'_>, at: &str) -> String {
+    let mut line = format!(
+        r#"{{"ts":"{at}","level":"{}","event":"{}""#,
+        note.level().as_str().to_lowercase(),
+        note.name()
+    );
+    for (key, value) in note.fields() {
+        line.push_str(&format!(r#","{key}":{}"#, escape_del(&value)));
+    }
+    line.push('}');
+    line
+}
+
+/// JSON escapes what is below 0x20; DEL and the C1 controls are for us to escape.
+fn escape_del(value: &Value) -> String {
+    let mut text = String::new();
+    for c in value.to_string().chars() {
+        match c.is_control() {
+            true => text.push_str(&format!("\\u{:04x}", u32::from(c))),
+            false => text.push(c),
+        }
+    }
+    text
+}
+
+/// UTC to the millisecond (RFC 3339).
+fn timestamp(now: OffsetDateTime) -> String {
+    let (date, time) = (now.date(), now.time());
+    let (month, day) = (u8::from(date.month()), date.day());
+    let (hour, minute, second, ms) = time.as_hms_milli();
+    format!("{:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{ms:03}Z", date.year())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Map;
+
+    use super::*;
+    use crate::journal::Event;
+
+    #[test]
+    fn both_shapes_of_a_line() {
+        let at = timestamp(OffsetDateTime::UNIX_EPOCH + time::Duration::milliseconds(1_005));
+        assert_eq!(at, "1970-01-01T00:00:01.005Z");
+        let event = Event::UpstreamFailed("a\x1b\u{7f}b");
+        let note = Note { route: Some("db"), connection: Some(3), event };
+        let text = r#"1970-01-01T00:00:01.005Z WARN  upstream_failed route=db conn=3 reason="a\u001b\u{7f}b""#;
+        assert_eq!(text_line(&note, &at), text);
+        let json = json_line(&note, &at);
+        assert!(!json.contains(char::is_control));
+        let parsed: Map<String, Value> = serde_json::from_str(&json).expect("valid JSON");
+        assert_eq!(parsed["reason"], "a\x1b\u{7f}b");
+        assert_eq!((&parsed["event"], &parsed["conn"]), (&"upstream_failed".into(), &3.into()));
+    }
+}

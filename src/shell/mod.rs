@@ -1,0 +1,29 @@
+//! Where the world is touched: sockets, clocks, threads. It performs what was decided elsewhere.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "the shell is the one place that may touch the world"
+)]
+
+pub mod clock;
+
+pub mod sys;
+
+pub mod threads;
+
+pub mod route;
+
+pub mod resolve;
+
+pub mod dial;
+
+pub mod link;
+
+pub mod relay;
+
+pub mod connection;
+
+pub mod listener;
+
+pub mod logger;
+
+pub mod demo;

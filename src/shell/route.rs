@@ -1,0 +1,127 @@
+//! A route while it runs: what all its threads share.
+
+use std::io;
+use std::net::TcpStream;
+use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::config::plan;
+use crate::control::Live;
+use crate::control::ledger::Ledger;
+use crate::fault::pipeline::Owner;
+use crate::journal::{Counters, Event, Journal, Refusal, count};
+use crate::shell::clock::Clock;
+use crate::shell::resolve::Resolver;
+use crate::shell::sys;
+use crate::shell::threads::Pool;
+use crate::units::Span;
+
+/// What the whole process shares.
+pub struct Shared {
+    /// The seed of every decision.
+    pub seed: u64,
+    /// Where notes go.
+    pub journal: Journal,
+    /// Who is in flight.
+    pub ledger: Arc<Ledger>,
+    /// The copy threads.
+    pub pool: Pool,
+    /// Name lookups.
+    pub resolver: Resolver,
+}
+
+/// What all threads of one route share.
+pub struct Route {
+    /// What the whole process shares.
+    pub shared: Arc<Shared>,
+    /// What was asked for.
+    pub plan: plan::Route,
+    /// The faults in force.
+    pub live: Live,
+    /// What happened so far.
+    pub counters: Counters,
+    /// Connections at one time.
+    pub active: Arc<AtomicUsize>,
+    /// The bound on them.
+    pub connections_max: usize,
+    told: Mutex<Told>,
+}
+
+/// When a refusal was last told, and how many came since.
+#[derive(Default)]
+struct Told {
+    last: Option<Clock>,
+    since: u64,
+}
+
+/// A refusal is told at most this often.
+const TELL_EVERY: Span = Span::from_ms(1000);
+
+impl Route {
+    /// A route that does not listen yet. Fails when no pipe can be had.
+    pub fn new(shared: &Arc<Shared>, plan: plan::Route) -> io::Result<Route> {
+        let live = Live::new(plan.faults.clone(), sys::pipe)?;
+        let connections_max = match plan.limits.connections {
+            Some(max) => max as usize,
+            None => default_connections_max(sys::descriptor_limit()),
+        };
+        Ok(Route {
+            shared: Arc::clone(shared),
+            live,
+            counters: Counters::default(),
+            active: Arc::default(),
+            connections_max,
+            told: Mutex::default(),
+            plan,
+        })
+    }
+
+    /// The key part of all dice of a connection.
+    pub fn owner(&self, connection: u64) -> Owner<'_> {
+        Owner { seed: self.shared.seed, route: &self.plan.name, connection }
+    }
+
+    /// Tells what happened on a connection.
+    pub fn note(&self, connection: u64, event: Event<'_>) {
+        self.shared.journal.on_route(&self.plan.name, Some(connection), event);
+    }
+
+    /// Resets a client that is not served, counts it and tells it.
+    pub fn refuse(&self, client: Option<&TcpStream>, refusal: Refusal) {
+        client.into_iter().for_each(sys::reset);
+        count(&self.counters.refused, 1);
+        self.tell_refusal(refusal);
+    }
+
+    /// Tells a refusal, at most once a second, with the number of those that came since.
+    pub fn tell_refusal(&self, refusal: Refusal) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        told.since += 1;
+        if told.last.is_none_or(|last| last.elapsed() >= TELL_EVERY) {
+            let refused = Event::Refused(refusal, told.since);
+            *told = Told { last: Some(Clock::start()), since: 0 };
+            drop(told);
+            self.shared.journal.on_route(&self.plan.name, None, refused);
+        }
+    }
+}
+
+/// Descriptors kept for what is not a connection.
+const DESCRIPTORS_KEPT: u64 = 64;
+
+/// Half of what is left of the descriptors, for a connection takes two; at least 16.
+fn default_connections_max(descriptors: u64) -> usize {
+    usize::try_from(descriptors.saturating_sub(DESCRIPTORS_KEPT) / 2).unwrap_or(usize::MAX).max(16)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_bound_follows_the_descriptors() {
+        assert_eq!(default_connections_max(20_000), 9_968);
+        assert_eq!(default_connections_max(64), 16);
+        assert_eq!(default_connections_max(0), 16);
+    }
+}

@@ -1,0 +1,185 @@
+//! Calls to the system that the standard library does not have. All `unsafe` of the program is
+//! here: three calls, each with the reason why it is sound.
+#![allow(unsafe_code, reason = "the one file that may")]
+
+use std::cell::Cell;
+use std::io;
+use std::net::TcpStream;
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
+use nix::poll::{PollFd, PollFlags};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::time::TimeSpec;
+use socket2::SockRef;
+
+use crate::units::Span;
+
+/// Something to wait for, and what came of it.
+#[derive(Clone, Copy)]
+pub struct Watch<'a> {
+    fd: BorrowedFd<'a>,
+    interest: Interest,
+}
+
+/// What to wait for on a descriptor. Errors and hang-ups are always told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interest {
+    /// Errors and hang-ups only.
+    Trouble,
+    /// The peer's FIN, whether or not there are bytes before it.
+    Departure,
+    /// Bytes, or the end of them.
+    Readable,
+    /// Room for bytes.
+    Writable,
+}
+
+/// What a wait found on one descriptor.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    /// What was waited for is there.
+    pub ready: bool,
+    /// An error is pending: for a TCP socket, a reset.
+    pub error: bool,
+    /// Both directions are over, or the socket is dead.
+    pub hang_up: bool,
+}
+
+impl Found {
+    /// True when anything is to be looked at.
+    pub fn any(self) -> bool {
+        self.ready || self.error || self.hang_up
+    }
+}
+
+impl<'a> Watch<'a> {
+    /// Waits for `interest` on `fd`.
+    pub fn new(fd: BorrowedFd<'a>, interest: Interest) -> Watch<'a> {
+        Watch { fd, interest }
+    }
+}
+
+/// Waits until one of the descriptors has something, or `timeout` is over; for ever without one.
+/// A signal counts as nothing found.
+pub fn poll<const N: usize>(
+    watches: [Watch<'_>; N],
+    timeout: Option<Span>,
+) -> io::Result<[Found; N]> {
+    let flags = |interest| match interest {
+        Interest::Trouble => PollFlags::empty(),
+        Interest::Departure => PollFlags::from_bits_retain(libc::POLLRDHUP),
+        Interest::Readable => PollFlags::POLLIN,
+        Interest::Writable => PollFlags::POLLOUT,
+    };
+    let mut fds = watches.map(|watch| PollFd::new(watch.fd, flags(watch.interest)));
+    let timeout = timeout.map(|span| TimeSpec::from_duration(span.to_duration()));
+    match nix::poll::ppoll(&mut fds, timeout, None) {
+        Ok(_) | Err(Errno::EINTR) => {}
+        Err(error) => return Err(error.into()),
+    }
+    Ok(fds.map(|fd| {
+        // A bit that nix does not know is the departure that was asked for.
+        let found = fd.revents().unwrap_or(PollFlags::POLLIN);
+        Found {
+            ready: found.intersects(PollFlags::POLLIN | PollFlags::POLLOUT),
+            error: found.intersects(PollFlags::POLLERR | PollFlags::POLLNVAL),
+            hang_up: found.contains(PollFlags::POLLHUP),
+        }
+    }))
+}
+
+/// A pipe whose ends are closed on exec: the read end, the write end.
+pub fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    Ok(nix::unistd::pipe2(OFlag::O_CLOEXEC)?)
+}
+
+/// Sends RST to the peer at once and wakes whoever waits on the socket, whether or not other
+/// references to it are alive. Closing with linger 0 would wait for the last of them.
+pub fn reset(stream: &TcpStream) {
+    let nowhere =
+        libc::sockaddr { sa_family: libc::AF_UNSPEC as libc::sa_family_t, sa_data: [0; 14] };
+    let length = size_of::<libc::sockaddr>() as libc::socklen_t;
+    // SAFETY: the descriptor is open while `stream` is borrowed, and the kernel reads `length`
+    // bytes of `nowhere`, which is that long and outlives the call. Connecting to AF_UNSPEC
+    // dissolves the association (connect(2)); for an established TCP socket Linux sends RST.
+    let result = unsafe { libc::connect(stream.as_raw_fd(), &raw const nowhere, length) };
+    if result != 0 {
+        let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO)); // RST at the last close
+    }
+}
+
+/// Raises the soft limit of descriptors to the hard one; the limit in force afterwards.
+pub fn raise_descriptor_limit() -> u64 {
+    if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
+        && soft < hard
+    {
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard); // refused: the soft one stays
+    }
+    descriptor_limit()
+}
+
+/// The soft limit of descriptors.
+pub fn descriptor_limit() -> u64 {
+    getrlimit(Resource::RLIMIT_NOFILE).map_or(1024, |(soft, _)| soft)
+}
+
+/// Makes a write to a file over its size limit an error instead of the end of the process.
+/// SIGPIPE is ignored already: the Rust runtime does so before main.
+pub fn ignore_file_size_signal() {
+    // SAFETY: SIG_IGN installs no handler, so no code runs in signal context.
+    unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
+}
+
+/// How the kernel schedules a thread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Policy {
+    /// Wakes at once: for threads that wait for a due time.
+    Normal,
+    /// Wakes without pushing others off the processor: for threads that pass bytes on.
+    Batch,
+}
+
+static BATCH_WANTED: AtomicBool = AtomicBool::new(false);
+
+thread_local! {
+    static POLICY: Cell<Option<Policy>> = const { Cell::new(None) };
+}
+
+/// Lets pass-through threads of this process run as batch. Measured against HAProxy in one run,
+/// 50 connections: 0.77 without, 0.91 to 0.99 with it.
+pub fn allow_batch() {
+    BATCH_WANTED.store(true, Ordering::Relaxed);
+}
+
+/// Sets the policy of this thread, when it is another one than before.
+pub fn schedule(policy: Policy) {
+    if !BATCH_WANTED.load(Ordering::Relaxed) || POLICY.get() == Some(policy) {
+        return;
+    }
+    POLICY.set(Some(policy));
+    #[cfg(target_os = "linux")]
+    {
+        let number = match policy {
+            Policy::Normal => libc::SCHED_OTHER,
+            Policy::Batch => libc::SCHED_BATCH,
+        };
+        let priority: libc::c_int = 0;
+        // SAFETY: the kernel reads one `struct sched_param`, which is one int, and changes the
+        // calling thread (0) alone. The raw call, for musl's wrapper returns ENOSYS.
+        unsafe { libc::syscall(libc::SYS_sched_setscheduler, 0, number, &raw const priority) };
+    }
+}
+
+/// True when the process or the system has no descriptor left.
+pub fn is_out_of_descriptors(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
+}
+
+/// True when there is nothing to read, or no room to write, for now.
+pub fn is_wait(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
+}
