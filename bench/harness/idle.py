@@ -43,6 +43,8 @@ def usage(pid: int) -> Usage:
     status = dict(
         row.split(":", 1) for row in (proc / "status").read_text().splitlines() if ":" in row
     )
+    if "VmRSS" not in status:
+        raise MeasureError("the process has ended")  # not reaped yet, hence still listed
     after_name = (proc / "stat").read_text().rpartition(")")[2].split()
     return Usage(
         rss_kib=int(status["VmRSS"].split()[0]),
