@@ -162,5 +162,4 @@ impl Drop for Running {
 pub fn claim_process() {
     sys::raise_descriptor_limit();
     sys::allow_batch();
-    sys::ignore_file_size_signal();
 }

@@ -227,7 +227,8 @@ impl fmt::Display for UnitError {
             }
             UnitError::Ambiguous(unit) => write!(
                 out,
-                "{unit:?} means five different things (write \"200kB/s\" for bytes or \"1600kbit\" for bits)"
+                "{unit:?} means five different things (write \"200kB/s\" for bytes or \
+                 \"1600kbit\" for bits)"
             ),
             UnitError::NotANumber(text) => write!(out, "{text:?} is not a number with a unit"),
             UnitError::TooLarge => write!(out, "the number is too large"),

@@ -65,7 +65,10 @@ def processes() -> Iterator[Processes]:
         tempfile.TemporaryDirectory(prefix="chaos-bench-") as folder,
         Processes(Path(folder)) as group,
     ):
-        yield group
+        try:
+            yield group
+        except MeasureError as error:
+            raise MeasureError(f"{error}{group.deaths()}") from error
 
 
 def each_round(

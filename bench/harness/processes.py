@@ -14,6 +14,7 @@ from typing import Any
 
 START_SECONDS = 10.0
 STOP_SECONDS = 3.0
+DEATH_SECONDS = 2.0
 POLL_SECONDS = 0.01
 
 
@@ -103,6 +104,7 @@ class Processes:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.children: list[subprocess.Popen[bytes]] = []
+        self.logs: dict[int, Path] = {}
 
     def __enter__(self) -> Processes:
         return self
@@ -131,12 +133,25 @@ class Processes:
                 start_new_session=True,  # Ctrl-C reaches this program alone, which ends the others
             )
         self.children.append(child)
+        self.logs[child.pid] = log_path
         wanted = set(ports)
         wait_until(lambda: child.poll() is not None or wanted <= listening_ports(), START_SECONDS)
         if child.poll() is not None or not wanted <= listening_ports():
             said = last_line(log_path.read_text(errors="replace"))
             raise MeasureError(f"{name_of(command)} does not listen: {said}")
         return child
+
+    def deaths(self) -> str:
+        """Which servers have ended although nobody ended them, and their last words."""
+        # A process with thousands of threads takes a moment to die.
+        servers = [child for child in self.children if child.pid in self.logs]
+        wait_until(lambda: any(child.poll() is not None for child in servers), DEATH_SECONDS)
+        return "".join(
+            f"; {Path(str(child.args[0])).name} ended ({child.returncode}): "
+            + last_line(self.logs[child.pid].read_text(errors="replace"))
+            for child in servers
+            if child.poll() is not None and isinstance(child.args, list)
+        )
 
     def start_piped(self, command: list[str]) -> subprocess.Popen[bytes]:
         """Starts a program that is talked to through stdin and stdout."""

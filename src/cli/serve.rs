@@ -4,7 +4,6 @@ use std::fmt::Display;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::Path;
-use std::process::ExitCode;
 
 use super::signals::Signals;
 use super::{Command, Overrides, RunOptions, Source, demo};
@@ -13,6 +12,9 @@ use crate::embed::{self, Running};
 use crate::problem::Problems;
 use crate::shell::dial::words;
 use crate::shell::logger;
+
+/// Done, or stopped as asked.
+const FINE: u8 = 0;
 
 /// Could not run: a listener that cannot be bound, a signal handler that cannot be set.
 const COULD_NOT_RUN: u8 = 1;
@@ -27,7 +29,7 @@ pub struct Failure {
 }
 
 /// Carries a command out. What fails has been told on stderr.
-pub fn execute(command: Command) -> ExitCode {
+pub fn execute(command: Command) -> u8 {
     let result = match command {
         Command::Run(options) => run(&options),
         Command::Check(options) => check(&options),
@@ -38,7 +40,7 @@ pub fn execute(command: Command) -> ExitCode {
         Command::Version => print(&super::version()),
     };
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => FINE,
         Err(failure) => failure.tell(),
     }
 }
@@ -59,9 +61,9 @@ impl Failure {
     }
 
     /// Writes its lines; a closed stderr is fine.
-    pub fn tell(&self) -> ExitCode {
+    pub fn tell(&self) -> u8 {
         let _ = writeln!(io::stderr(), "{}", self.lines.join("\n"));
-        ExitCode::from(self.code)
+        self.code
     }
 }
 

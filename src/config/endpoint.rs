@@ -63,10 +63,11 @@ fn split(text: &str, any_host_ok: bool) -> Result<(Host, &str), String> {
         return Err("has a misplaced bracket (host:port, or [IPv6]:port)".into());
     }
     let Some((host, port)) = text.rsplit_once(':') else { return Err(no_port(text)) };
-    if host.is_empty() && any_host_ok {
-        return Err(format!("has no host (write 0.0.0.0:{port} or [::]:{port})"));
-    }
     if host.is_empty() {
+        parse_port(port, any_host_ok)?; // it is shown below, so it is digits only
+        if any_host_ok {
+            return Err(format!("has no host (write 0.0.0.0:{port} or [::]:{port})"));
+        }
         return Err(format!("has no host (host:port; write 127.0.0.1:{port})"));
     }
     if host.contains(':') {
@@ -108,7 +109,8 @@ fn bare_v6(text: &str, host: &str, port: &str) -> String {
     if text.contains('%') {
         return "has a zone id ([IPv6]:port, leave out the zone)".into();
     }
-    if host.parse::<Ipv6Addr>().is_ok() && port.bytes().all(|b| b.is_ascii_digit()) {
+    let digits = !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit());
+    if host.parse::<Ipv6Addr>().is_ok() && digits {
         return format!("is an IPv6 address without brackets (write [{host}]:{port})");
     }
     if text.parse::<Ipv6Addr>().is_ok() {
@@ -201,6 +203,8 @@ mod tests {
         bad("x:", "has no port behind its colon (1..65535)");
         bad("8080", "has no host (host:port, such as 127.0.0.1:8080)");
         bad(":80", "has no host (host:port; write 127.0.0.1:80)");
+        bad(":\u{1b}80", "has a port that is not a number (1..65535)");
+        bad("::1:", "has too many colons (host:port, or [IPv6]:port)");
         bad("x:0", "has port 0 (1..65535)");
         bad("x:65536", "has port 65536 (1..65535)");
         bad("x:99999999999", "has port 99999999999 (1..65535)");

@@ -13,6 +13,7 @@ use crate::units::{Span, Time};
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Plan {
     /// The seed of every decision; none: chosen at start, and told.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub seed: Option<u64>,
     /// What is logged, and how.
     pub log: Log,
@@ -103,7 +104,7 @@ pub struct Limits {
     #[serde(rename = "connectTimeoutMs", serialize_with = "as_ms")]
     pub connect: Span,
     /// Connections at one time; none: worked out from the descriptor limit at start.
-    #[serde(rename = "maxConnections")]
+    #[serde(rename = "maxConnections", skip_serializing_if = "Option::is_none")]
     pub connections: Option<u32>,
 }
 

@@ -136,7 +136,7 @@ impl Accepted {
         let _ = self.client.shutdown(Shutdown::Write); // gone already: nothing to be gentle with
         let deadline = self.clock.now() + CLOSE_LINGER;
         while let Ok(true) = self.wait(Interest::Readable, deadline) {
-            if discard_input(&self.client) {
+            if discard_input(&self.client).ended {
                 return;
             }
         }

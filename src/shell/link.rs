@@ -192,9 +192,16 @@ impl Drop for Link {
         count(&self.route.counters.closed, 1);
         self.note(Event::Closed(&closing));
         if self.is_over() {
-            discard_input(&self.client);
-            discard_input(&self.upstream);
+            [&self.client, &self.upstream].into_iter().for_each(let_go);
         }
+    }
+}
+
+/// A peer that was writing is told that nobody reads, by RST: the read side is shut, so its window
+/// never opens again, and after a FIN alone it would wait for as long as FIN-WAIT-2 lasts.
+fn let_go(stream: &TcpStream) {
+    if discard_input(stream).bytes > 0 {
+        sys::reset(stream);
     }
 }
 
@@ -202,16 +209,27 @@ impl Drop for Link {
 const DISCARD_READS_MAX: usize = 2048;
 
 /// Throws away what a peer had sent and nobody will read: closing with unread input would send
-/// RST behind our FIN, and take away what the peer has not read yet. True when nothing more can
-/// come.
-pub fn discard_input(mut stream: &TcpStream) -> bool {
-    let mut scrap = [0; 4096];
+/// RST behind our FIN, and take away what the peer has not read yet.
+pub fn discard_input(mut stream: &TcpStream) -> Discarded {
+    let (mut scrap, mut discarded) = ([0; 4096], Discarded::default());
     for _ in 0..DISCARD_READS_MAX {
         match stream.read(&mut scrap) {
-            Ok(1..) => {}
-            Err(error) if sys::is_wait(&error) => return false,
-            Ok(0) | Err(_) => return true,
+            Ok(count @ 1..) => discarded.bytes += count,
+            Err(error) if sys::is_wait(&error) => break,
+            Ok(0) | Err(_) => {
+                discarded.ended = true;
+                break;
+            }
         }
     }
-    false
+    discarded
+}
+
+/// What was thrown away of a peer's bytes.
+#[derive(Default)]
+pub struct Discarded {
+    /// How many there were.
+    pub bytes: usize,
+    /// Nothing more can come.
+    pub ended: bool,
 }

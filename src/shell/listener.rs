@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -16,7 +17,7 @@ use crate::shell::connection::{Accepted, serve};
 use crate::shell::dial::words;
 use crate::shell::resolve;
 use crate::shell::route::Route;
-use crate::shell::sys;
+use crate::shell::sys::{self, Interest, Watch};
 use crate::shell::threads::Named;
 
 /// Connections the kernel may hold until they are accepted. With the standard library's 128,
@@ -107,7 +108,10 @@ impl Acceptor<'_> {
         let mut number = 0;
         self.spare = self.listener.try_clone().ok();
         loop {
-            let accepted = self.listener.accept();
+            let accepted = match self.listener.accept() {
+                Err(error) if sys::is_out_of_descriptors(&error) => self.accept_later(),
+                accepted => accepted,
+            };
             if self.stopping.load(Ordering::SeqCst) {
                 return;
             }
@@ -123,6 +127,13 @@ impl Acceptor<'_> {
                 Err(_) => self.pause(),
             }
         }
+    }
+
+    /// accept(2) wants a descriptor before there is a client, so it fails while there is none to
+    /// refuse. Waits for a client, and looks again: by then a descriptor may be free.
+    fn accept_later(&self) -> io::Result<(TcpStream, SocketAddr)> {
+        sys::poll([Watch::new(self.listener.as_fd(), Interest::Readable)], None)?;
+        self.listener.accept()
     }
 
     /// Gives the client to a copy thread, or refuses it.

@@ -10,9 +10,9 @@ pub mod sys;
 
 pub mod threads;
 
-pub mod route;
-
 pub mod resolve;
+
+pub mod route;
 
 pub mod dial;
 

@@ -1,11 +1,13 @@
 //! Calls to the system that the standard library does not have. All `unsafe` of the program is
-//! here: three calls, each with the reason why it is sound.
+//! here, but for the entry in main.rs; each call has the reason why it is sound.
 #![allow(unsafe_code, reason = "the one file that may")]
 
 use std::cell::Cell;
+use std::ffi::{CStr, OsStr, OsString, c_char, c_int};
 use std::io;
 use std::net::TcpStream;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -127,11 +129,24 @@ pub fn descriptor_limit() -> u64 {
     getrlimit(Resource::RLIMIT_NOFILE).map_or(1024, |(soft, _)| soft)
 }
 
-/// Makes a write to a file over its size limit an error instead of the end of the process.
-/// SIGPIPE is ignored already: the Rust runtime does so before main.
-pub fn ignore_file_size_signal() {
-    // SAFETY: SIG_IGN installs no handler, so no code runs in signal context.
-    unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
+/// Makes a write to a closed pipe, or to a file over its size limit, an error instead of the end
+/// of the process.
+pub fn ignore_signals() {
+    for signal in [libc::SIGPIPE, libc::SIGXFSZ] {
+        // SAFETY: SIG_IGN installs no handler, so no code runs in signal context.
+        unsafe { libc::signal(signal, libc::SIG_IGN) };
+    }
+}
+
+/// The arguments of the C runtime's main, the program's name first.
+///
+/// # Safety
+/// `argv` must point to `argc` pointers to texts that end with a zero byte.
+pub unsafe fn arguments(argc: c_int, argv: *const *const c_char) -> Vec<OsString> {
+    let count = usize::try_from(argc).unwrap_or(0);
+    // SAFETY: the caller's promise; the texts are copied before this returns.
+    let text = |index| unsafe { CStr::from_ptr(*argv.add(index)) };
+    (0..count).map(|index| OsStr::from_bytes(text(index).to_bytes()).to_owned()).collect()
 }
 
 /// How the kernel schedules a thread.

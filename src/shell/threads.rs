@@ -11,8 +11,6 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, bounded};
-
 /// What a thread is given to do.
 pub type Job = Box<dyn FnOnce() + Send>;
 
@@ -38,12 +36,33 @@ struct Shared {
 #[derive(Default)]
 struct State {
     /// Waiting workers, the last one to wait at the end.
-    idle: Vec<(u64, Sender<Job>)>,
+    idle: Vec<(u64, Arc<Slot>)>,
     handles: BTreeMap<u64, JoinHandle<()>>,
     /// The one ended thread that nobody has joined yet.
     ended: Option<JoinHandle<()>>,
     next_id: u64,
     closing: bool,
+}
+
+/// Where a waiting worker finds its next job.
+#[derive(Default)]
+struct Slot {
+    job: Mutex<Option<Job>>,
+    given: Condvar,
+}
+
+impl Slot {
+    fn give(&self, job: Job) {
+        *self.job.lock().unwrap_or_else(PoisonError::into_inner) = Some(job);
+        self.given.notify_one();
+    }
+
+    /// The job, when one is given before the worker has waited long enough.
+    fn take(&self) -> Option<Job> {
+        let job = self.job.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self.given.wait_timeout_while(job, IDLE_SPAN, |job| job.is_none());
+        waited.unwrap_or_else(PoisonError::into_inner).0.take()
+    }
 }
 
 impl Shared {
@@ -67,8 +86,8 @@ impl Pool {
         let mut state = self.shared.lock();
         if let Some((_, worker)) = state.idle.pop() {
             drop(state);
-            // A worker in the list has not looked away: it takes itself out under the lock.
-            return worker.try_send(job).map_err(|_| io::ErrorKind::WouldBlock.into());
+            worker.give(job); // whoever was taken from the list waits for what is given
+            return Ok(());
         }
         let id = state.next_id;
         state.next_id += 1;
@@ -90,7 +109,7 @@ impl Pool {
         let mut state = self.shared.lock();
         state.closing = true;
         for (_, worker) in state.idle.drain(..) {
-            let _ = worker.try_send(Box::new(|| ())); // wakes it; it finds the pool closing
+            worker.give(Box::new(|| ())); // wakes it; it finds the pool closing
         }
         while !state.handles.is_empty() {
             let wait = self.shared.all_gone.wait(state);
@@ -103,12 +122,12 @@ impl Pool {
 }
 
 fn work(shared: &Shared, id: u64, first: Job) {
-    let (sender, receiver) = bounded(1);
+    let slot = Arc::new(Slot::default());
     let mut next = Some(first);
     while let Some(job) = next {
         // The job tells of its own end; a panic in it must not end the process.
         let _ = catch_unwind(AssertUnwindSafe(job));
-        next = wait(shared, id, &sender, &receiver);
+        next = wait(shared, id, &slot);
     }
     let mut state = shared.lock();
     let own = state.handles.remove(&id);
@@ -121,27 +140,24 @@ fn work(shared: &Shared, id: u64, first: Job) {
 }
 
 /// The next job, or none when this worker is to end.
-fn wait(shared: &Shared, id: u64, sender: &Sender<Job>, receiver: &Receiver<Job>) -> Option<Job> {
+fn wait(shared: &Shared, id: u64, slot: &Arc<Slot>) -> Option<Job> {
     let mut state = shared.lock();
     if state.closing || state.idle.len() >= IDLE_MAX {
         return None;
     }
-    state.idle.push((id, sender.clone()));
+    state.idle.push((id, Arc::clone(slot)));
     drop(state);
-    if let Ok(job) = receiver.recv_timeout(IDLE_SPAN) {
-        return Some(job);
-    }
-    let mut state = shared.lock();
-    let listed = state.idle.iter().position(|(own, _)| *own == id);
-    match listed {
-        Some(index) => {
+    loop {
+        if let Some(job) = slot.take() {
+            return Some(job);
+        }
+        let mut state = shared.lock();
+        let listed = state.idle.iter().position(|(own, _)| *own == id);
+        if let Some(index) = listed {
             state.idle.remove(index);
-            None
+            return None;
         }
-        None => {
-            drop(state);
-            receiver.recv_timeout(IDLE_SPAN).ok() // taken from the list: a job is on its way
-        }
+        // Taken from the list meanwhile: a job is on its way.
     }
 }
 
@@ -169,6 +185,8 @@ impl Drop for Named {
 
 #[cfg(test)]
 mod tests {
+    use crossbeam_channel::bounded;
+
     use super::*;
 
     #[test]

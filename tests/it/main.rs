@@ -1,1 +1,28 @@
-//! Everything a user sees, on real sockets and with the real binary. One binary, one module a topic.
+//! Everything a user sees, on real sockets and with the real binary. One module a topic.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "tests are the outside world: they dial, listen, start threads and read the clock"
+)]
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test may panic, and says why")]
+
+mod support;
+
+mod upstreams;
+
+mod binary;
+
+mod fidelity;
+
+mod peers;
+
+mod knobs;
+
+mod limits;
+
+mod process;
+
+mod stopping;
+
+mod descriptors;
+
+mod tidy;

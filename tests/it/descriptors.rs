@@ -1,0 +1,102 @@
+//! Out of descriptors: some are refused, it is said once a second, and it passes.
+
+use std::io::Write;
+use std::net::{Shutdown, TcpStream};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use crate::binary::{PROGRAM, Process, command, config};
+use crate::support::{End, eventually, expect, patient, read_all};
+use crate::upstreams;
+
+/// Processor time a process has used so far.
+fn processor_time(pid: i32) -> Duration {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+    let ticks: u64 = fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
+    Duration::from_millis(ticks * 10) // USER_HZ is 100 on Linux
+}
+
+/// A proxy that may have 40 descriptors and believes it could serve 1000 connections.
+fn starved(upstream: std::net::SocketAddr) -> Option<Process> {
+    if !Path::new("/usr/bin/prlimit").exists() {
+        eprintln!("skipped: no prlimit");
+        return None;
+    }
+    let mut command = command("prlimit");
+    command.args(["--nofile=40:40", PROGRAM, "-c", "-", "--log-format", "json"]);
+    let mut process = Process::spawn(command);
+    process.give(&config(upstream, r#""maxConnections": 1000, "connectTimeoutMs": 5000"#));
+    process.wait_for("ready");
+    Some(process)
+}
+
+/// What became of a client that said something: it was answered, or reset.
+fn is_served(client: &TcpStream) -> bool {
+    let _ = (&*client).write_all(b"x");
+    let mut byte = [0];
+    matches!(std::io::Read::read(&mut &*client, &mut byte), Ok(1))
+}
+
+#[test]
+fn some_are_refused_and_later_ones_served() {
+    let upstream = upstreams::echo();
+    let Some(process) = starved(upstream.addr) else { return };
+    let begun = Instant::now();
+    let clients: Vec<TcpStream> =
+        (0..60).map(|_| patient(TcpStream::connect(process.addr()).unwrap())).collect();
+    let served: Vec<bool> = clients.iter().map(is_served).collect();
+    let number = served.iter().filter(|served| **served).count();
+    assert!((1..=20).contains(&number), "served {number} of 60 with 40 descriptors: {served:?}");
+    // While there is none left, it neither spins nor chatters.
+    let before = processor_time(process.pid());
+    let mut lines = Vec::new();
+    let watched = Instant::now();
+    while let Some(left) = Duration::from_millis(1_200).checked_sub(watched.elapsed()) {
+        lines.extend(process.line_within(left));
+    }
+    let used = processor_time(process.pid()).saturating_sub(before);
+    assert!(used < Duration::from_millis(200), "{used:?} of processor time in 1.2 s");
+    let refused = process.said().matches(r#""event":"refused""#).count();
+    let most = begun.elapsed().as_secs() as usize + 1;
+    assert!((1..=most).contains(&refused), "told {refused} times in {:?}", begun.elapsed());
+    assert!(process.said().contains(r#""reason":"descriptors""#), "{}", process.said());
+    drop(clients);
+    eventually("served again", || {
+        let client = patient(TcpStream::connect(process.addr()).unwrap());
+        is_served(&client)
+    });
+}
+
+#[test]
+fn it_still_drains() {
+    let upstream = upstreams::echo();
+    let Some(mut process) = starved(upstream.addr) else { return };
+    let clients: Vec<TcpStream> =
+        (0..60).map(|_| patient(TcpStream::connect(process.addr()).unwrap())).collect();
+    let served: Vec<TcpStream> = clients.into_iter().filter(is_served).collect();
+    process.signal(nix::sys::signal::Signal::SIGTERM);
+    process.wait_for("draining");
+    for client in served {
+        (&client).write_all(b"still here").unwrap();
+        expect(&client, "still here");
+        client.shutdown(Shutdown::Write).unwrap();
+        assert_eq!(read_all(&client), (Vec::new(), End::Fin));
+    }
+    process.ended_well();
+}
+
+#[test]
+fn the_first_one_after_the_shortage_is_served() {
+    let upstream = upstreams::echo();
+    let Some(process) = starved(upstream.addr) else { return };
+    let clients: Vec<TcpStream> =
+        (0..60).map(|_| patient(TcpStream::connect(process.addr()).unwrap())).collect();
+    let served = clients.iter().filter(|client| is_served(client)).count();
+    drop(clients);
+    (0..served).for_each(|_| drop(process.wait_for("closed")));
+    let open = || std::fs::read_dir(format!("/proc/{}/fd", process.pid())).unwrap().count();
+    eventually("free descriptors", || open() < 20);
+    let client = patient(TcpStream::connect(process.addr()).unwrap());
+    assert!(is_served(&client), "with {} of 40 descriptors in use", open());
+}
