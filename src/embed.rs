@@ -157,9 +157,12 @@ impl Drop for Running {
     }
 }
 
-/// Raises the limit of descriptors, and lets pass-through threads run as batch: for a process
-/// that is a proxy and nothing else.
+/// Raises the limit of descriptors, makes room for them, sharpens timers, and lets pass-through
+/// threads run as batch: for a process that is a proxy and nothing else, before it has a second
+/// thread.
 pub fn claim_process() {
     sys::raise_descriptor_limit();
+    sys::widen_descriptor_table();
+    sys::sharpen_timers();
     sys::allow_batch();
 }

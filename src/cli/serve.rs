@@ -8,7 +8,7 @@ use std::path::Path;
 use super::signals::Signals;
 use super::{Command, Overrides, RunOptions, Source, demo};
 use crate::config::{self, SIZE_MAX, plan::Plan};
-use crate::embed::{self, Running};
+use crate::embed::Running;
 use crate::problem::Problems;
 use crate::shell::dial::words;
 use crate::shell::logger;
@@ -149,7 +149,6 @@ fn cannot_read(name: &str, error: &io::Error) -> Failure {
 
 /// Serves until the signals say otherwise.
 pub(super) fn serve(plan: Plan, signals: &Signals) -> Result<(), Failure> {
-    embed::claim_process();
     let grace = plan.shutdown.grace;
     let sink = logger::start(plan.log);
     let running =

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, after, bounded, select};
 
-use crate::embed::Running;
+use crate::embed::{self, Running};
 use crate::units::Span;
 
 /// After the second signal the process ends by then, whatever its threads do.
@@ -25,8 +25,10 @@ pub(super) struct Signals {
 }
 
 impl Signals {
-    /// Handles them from now on; until `serve`, one of them ends the process with code 0.
+    /// Handles them from now on; until `serve`, one of them ends the process with code 0. Takes
+    /// the process for the proxy first, since handling signals starts its second thread.
     pub(super) fn listen() -> Result<Signals, ctrlc::Error> {
+        embed::claim_process();
         let (sender, received) = bounded(2);
         let ready = Arc::new(AtomicBool::new(false));
         let is_ready = Arc::clone(&ready);

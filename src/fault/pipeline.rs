@@ -154,6 +154,9 @@ impl Pipeline {
 
     /// Gives the next step from the peer to the first fault.
     pub fn push(&mut self, step: Step) {
+        if self.stages.is_empty() {
+            return self.schedule(step, None);
+        }
         let mut flow = vec![(step, None)];
         for (index, stage) in self.stages.iter_mut().enumerate() {
             let mut next = Vec::new();

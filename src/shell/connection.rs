@@ -13,7 +13,7 @@ use crate::shell::dial::{DialError, Dialer};
 use crate::shell::link::{Cut, Ends, Link, discard_input};
 use crate::shell::relay;
 use crate::shell::route::Route;
-use crate::shell::sys::{self, Interest, Watch};
+use crate::shell::sys::{self, Interest, Policy, Watch};
 use crate::units::{Span, Time};
 
 /// How long a gentle close waits for the client's own FIN.
@@ -56,6 +56,7 @@ enum Mode {
 /// Serves one client to its end; runs on a copy thread, which goes on as the one that copies
 /// towards the upstream.
 pub fn serve(accepted: Accepted) {
+    sys::schedule(Policy::Batch); // whatever this thread did before
     let route = Arc::clone(&accepted.route);
     route.note(accepted.number, Event::Accepted(accepted.peer));
     match accepted.open() {
@@ -69,7 +70,7 @@ impl Accepted {
     /// Lets the faults decide about the opening, and waits for what they planned.
     fn open(&self) -> Opening {
         let client = &self.client;
-        if client.set_nonblocking(true).and_then(|()| client.set_nodelay(true)).is_err() {
+        if client.set_nonblocking(true).is_err() {
             return Opening::End(Reason::ClientReset);
         }
         let generation = self.route.live.generation();

@@ -105,8 +105,10 @@ impl Dialer<'_> {
             let found = self
                 .wait(&socket, Interest::Writable, deadline)
                 .map_err(|error| error.doing("connecting"))?;
-            if found.any() {
-                break;
+            match found {
+                Found { ready: true, error: false, hang_up: false } => return Ok(socket.into()),
+                found if found.any() => break,
+                _ => {}
             }
         }
         match socket.take_error() {

@@ -42,7 +42,9 @@ impl Bound {
         let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
         for addr in addrs {
             let bound = TcpListener::bind(addr).and_then(|listener| {
-                SockRef::from(&listener).listen(BACKLOG)?;
+                let socket = SockRef::from(&listener);
+                socket.set_tcp_nodelay(true)?; // accepted sockets inherit it
+                socket.listen(BACKLOG)?;
                 Ok(Bound { addr: listener.local_addr()?, listener })
             });
             match bound {

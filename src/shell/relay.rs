@@ -112,6 +112,9 @@ impl<'a> Flow<'a> {
     }
 
     fn run(&mut self) -> Result<std::convert::Infallible, Over> {
+        if self.direction == Direction::Upstream {
+            self.read()?; // by now a client has mostly sent its request: saves a wait
+        }
         loop {
             self.write_due()?;
             let found = self.wait()?;
@@ -262,7 +265,7 @@ impl<'a> Flow<'a> {
             Time::NEVER => None,
             deadline => Some(deadline - self.link.clock.now()),
         };
-        sys::schedule(if due.is_some() { Policy::Normal } else { Policy::Batch });
+        sys::schedule(if self.passes { Policy::Batch } else { Policy::Normal });
         let of_source = if reads { Interest::Readable } else { Interest::Trouble };
         let of_target = if self.blocked { Interest::Writable } else { Interest::Trouble };
         let wake = Watch::new(self.generation.wake.as_fd(), Interest::Trouble);

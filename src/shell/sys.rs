@@ -6,13 +6,13 @@ use std::cell::Cell;
 use std::ffi::{CStr, OsStr, OsString, c_char, c_int};
 use std::io;
 use std::net::TcpStream;
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::fcntl::OFlag;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::time::TimeSpec;
@@ -124,6 +124,22 @@ pub fn raise_descriptor_limit() -> u64 {
     descriptor_limit()
 }
 
+/// Descriptors that the table is widened for; it takes 8 bytes of the kernel for each.
+const TABLE_DESCRIPTORS_MAX: u64 = 1 << 16;
+
+/// Makes room in the kernel's table for all descriptors that are allowed. To be called while the
+/// process has one thread: afterwards each doubling of the table waits for all processors to have
+/// passed a quiet state. Measured: 100 routes were ready after 17 ms without, 6 ms with it.
+pub fn widen_descriptor_table() {
+    let highest = descriptor_limit().min(TABLE_DESCRIPTORS_MAX).saturating_sub(1);
+    let highest = FcntlArg::F_DUPFD_CLOEXEC(i32::try_from(highest).unwrap_or(0));
+    let Ok((any, _)) = pipe() else { return };
+    if let Ok(copy) = fcntl(&any, highest) {
+        // SAFETY: fcntl has just made this descriptor, and nobody else knows it.
+        drop(unsafe { OwnedFd::from_raw_fd(copy) });
+    }
+}
+
 /// The soft limit of descriptors.
 pub fn descriptor_limit() -> u64 {
     getrlimit(Resource::RLIMIT_NOFILE).map_or(1024, |(soft, _)| soft)
@@ -149,6 +165,12 @@ pub unsafe fn arguments(argc: c_int, argv: *const *const c_char) -> Vec<OsString
     (0..count).map(|index| OsStr::from_bytes(text(index).to_bytes()).to_owned()).collect()
 }
 
+/// Lets timers of this thread, and of those it will start, fire without the 50 us by which Linux
+/// otherwise bundles them (prctl(2), PR_SET_TIMERSLACK).
+pub fn sharpen_timers() {
+    let _ = nix::sys::prctl::set_timerslack(1); // refused: timers are 50 us late
+}
+
 /// How the kernel schedules a thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Policy {
@@ -158,35 +180,38 @@ pub enum Policy {
     Batch,
 }
 
-static BATCH_WANTED: AtomicBool = AtomicBool::new(false);
+/// Whether this process runs as batch where it passes bytes on.
+static BATCH_ALLOWED: AtomicBool = AtomicBool::new(false);
 
 thread_local! {
-    static POLICY: Cell<Option<Policy>> = const { Cell::new(None) };
+    /// A thread begins with the policy of the one that started it.
+    static POLICY: Cell<Policy> = const { Cell::new(Policy::Batch) };
 }
 
-/// Lets pass-through threads of this process run as batch. Measured against HAProxy in one run,
-/// 50 connections: 0.77 without, 0.91 to 0.99 with it.
+/// Runs this thread, and those it will start, as batch; they may `schedule` themselves otherwise.
+/// Measured against HAProxy in one run, 50 connections: 0.77 without, 0.91 to 0.99 with it.
 pub fn allow_batch() {
-    BATCH_WANTED.store(true, Ordering::Relaxed);
+    BATCH_ALLOWED.store(true, Ordering::Relaxed);
+    set_policy(Policy::Batch);
 }
 
-/// Sets the policy of this thread, when it is another one than before.
+/// Sets the policy of this thread, when it is another one than before and batch is allowed.
 pub fn schedule(policy: Policy) {
-    if !BATCH_WANTED.load(Ordering::Relaxed) || POLICY.get() == Some(policy) {
-        return;
+    if POLICY.get() != policy && BATCH_ALLOWED.load(Ordering::Relaxed) {
+        set_policy(policy);
     }
-    POLICY.set(Some(policy));
-    #[cfg(target_os = "linux")]
-    {
-        let number = match policy {
-            Policy::Normal => libc::SCHED_OTHER,
-            Policy::Batch => libc::SCHED_BATCH,
-        };
-        let priority: libc::c_int = 0;
-        // SAFETY: the kernel reads one `struct sched_param`, which is one int, and changes the
-        // calling thread (0) alone. The raw call, for musl's wrapper returns ENOSYS.
-        unsafe { libc::syscall(libc::SYS_sched_setscheduler, 0, number, &raw const priority) };
-    }
+}
+
+fn set_policy(policy: Policy) {
+    POLICY.set(policy);
+    let number = match policy {
+        Policy::Normal => libc::SCHED_OTHER,
+        Policy::Batch => libc::SCHED_BATCH,
+    };
+    let priority: c_int = 0;
+    // SAFETY: the kernel reads one `struct sched_param`, which is one int, and changes the
+    // calling thread (0) alone. The raw call, for musl's wrapper returns ENOSYS.
+    unsafe { libc::syscall(libc::SYS_sched_setscheduler, 0, number, &raw const priority) };
 }
 
 /// True when the process or the system has no descriptor left.

@@ -48,6 +48,14 @@ impl Exchanges {
         Ok(())
     }
 
+    /// Exchanges that still wait for their connect.
+    pub fn connecting(&self) -> usize {
+        let waits = |slot: &&Option<Exchange>| {
+            slot.as_ref().is_some_and(|exchange| matches!(exchange.state, State::Connecting))
+        };
+        self.slots.iter().filter(waits).count()
+    }
+
     /// The exchanges that ended, with the slots that they leave free.
     pub fn wait(&mut self, timeout: Duration) -> io::Result<Vec<(usize, End)>> {
         let mut ended = Vec::new();
