@@ -6,6 +6,8 @@
 
 pub mod ledger;
 
+pub mod routes;
+
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
