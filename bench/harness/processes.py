@@ -130,7 +130,9 @@ class Processes:
                 stdout=log,
                 stderr=log,
                 env={**os.environ, **(env or {})},
-                start_new_session=True,  # Ctrl-C reaches this program alone, which ends the others
+                # Ctrl-C reaches this program alone, which ends the others. Not a new session: Linux
+                # shares the processors by session first (sched_autogroup), whatever they do.
+                process_group=0,
             )
         self.children.append(child)
         self.logs[child.pid] = log_path
@@ -156,7 +158,7 @@ class Processes:
     def start_piped(self, command: list[str]) -> subprocess.Popen[bytes]:
         """Starts a program that is talked to through stdin and stdout."""
         child = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, process_group=0
         )
         self.children.append(child)
         return child
