@@ -16,15 +16,16 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::Receiver;
 
 use crate::config::plan::Plan;
 use crate::control::ledger::Ledger;
+use crate::control::routes::Routes;
 use crate::fault::Spec;
 use crate::journal::{Event, Figures, Journal, Sink};
-use crate::shell::listener::{Accepting, Bound, tell};
+use crate::shell::registry::Registry;
 use crate::shell::resolve::Resolver;
-use crate::shell::route::{Route, Shared};
+use crate::shell::route::Shared;
 use crate::shell::threads::Pool;
 use crate::shell::{clock, sys};
 
@@ -43,10 +44,7 @@ impl std::error::Error for StartError {}
 /// A running proxy. Dropping it refuses new connections, cuts live ones and joins every thread.
 pub struct Running {
     shared: Arc<Shared>,
-    routes: Vec<(Arc<Route>, SocketAddr)>,
-    accepting: Vec<Accepting>,
-    /// Dropping it is the signal to stop; it never carries anything.
-    stop: Option<Sender<()>>,
+    routes: Arc<Registry>,
     all_left: Receiver<()>,
 }
 
@@ -64,42 +62,38 @@ impl Running {
         let (pool, resolver) = (Pool::default(), Resolver::default());
         let shared = Arc::new(Shared { seed, journal, ledger, pool, resolver });
         shared.journal.note(Event::Starting(env!("CARGO_PKG_VERSION"), seed));
-        let (stop, stopped) = bounded(0);
-        let mut running = Running {
-            shared: Arc::clone(&shared),
-            routes: Vec::new(),
-            accepting: Vec::new(),
-            stop: Some(stop),
-            all_left,
-        };
+        let routes = Arc::new(Registry::new(&shared));
+        let running = Running { shared: Arc::clone(&shared), routes, all_left };
         let mut bound = Vec::new();
         for (index, plan) in plan.routes.into_iter().enumerate() {
             let name = format!("routes[{index}] {:?}: {}", plan.name, plan.listen);
-            let failed = |reason: String| StartError(format!("{name}: {reason}"));
-            let listener = Bound::bind(&plan.listen).map_err(failed)?;
-            let route = Route::new(&shared, plan).map_err(|error| failed(error.to_string()))?;
-            running.routes.push((Arc::new(route), listener.addr));
-            bound.push((name, listener));
+            match running.routes.bind(plan) {
+                Ok(ready) => bound.push((name, ready)),
+                Err(reason) => return Err(StartError(format!("{name}: {reason}"))),
+            }
         }
-        for ((name, listener), (route, addr)) in bound.into_iter().zip(&running.routes) {
-            tell(route, *addr);
-            let accepting = listener.accept(Arc::clone(route), stopped.clone());
+        let count = bound.len();
+        for (name, ready) in bound {
             let failed = |error| StartError(format!("{name}: no thread to accept: {error}"));
-            running.accepting.push(accepting.map_err(failed)?);
+            running.routes.open(ready).map_err(failed)?;
         }
-        shared.journal.note(Event::Ready(running.routes.len()));
+        shared.journal.note(Event::Ready(count));
         Ok(running)
     }
 
     /// Where a route listens, with the port that the system chose.
     pub fn addr(&self, route: &str) -> Option<SocketAddr> {
-        let named = |(own, _): &&(Arc<Route>, SocketAddr)| own.plan.name == route;
-        self.routes.iter().find(named).map(|(_, addr)| *addr)
+        self.routes.addr(route)
     }
 
     /// What happened on a route so far.
     pub fn figures(&self, route: &str) -> Option<Figures> {
-        self.route(route).map(|route| route.counters.read())
+        self.routes.figures(route)
+    }
+
+    /// The routes, to be looked at and changed while they run.
+    pub fn routes(&self) -> Arc<dyn Routes> {
+        Arc::clone(&self.routes) as Arc<dyn Routes>
     }
 
     /// Connections in flight on all routes.
@@ -115,14 +109,13 @@ impl Running {
     /// Puts other faults in force on a route, for new connections and live ones. False when
     /// there is no such route, or when the system has no descriptor left for the change.
     pub fn set_faults(&self, route: &str, faults: Vec<Spec>) -> bool {
-        self.route(route).is_some_and(|route| route.live.set_faults(faults).is_ok())
+        self.routes.edit_faults(route, &mut |_| Some(faults.clone())).is_ok()
     }
 
     /// Refuses new connections from now on. What receives a message when the last connection
     /// has left, and the number of those still there.
     pub fn drain(&mut self) -> (Receiver<()>, usize) {
-        self.stop = None;
-        self.accepting.clear();
+        self.routes.refuse();
         let _ = self.all_left.try_recv(); // an earlier moment without connections
         let in_flight = self.in_flight();
         self.shared.journal.note(Event::Draining(in_flight));
@@ -137,16 +130,8 @@ impl Running {
         self.shared.journal.note(Event::Stopped);
     }
 
-    fn route(&self, name: &str) -> Option<&Arc<Route>> {
-        self.routes.iter().map(|(route, _)| route).find(|route| route.plan.name == name)
-    }
-
     fn end(&mut self) {
-        self.stop = None;
-        self.accepting.clear();
-        for (route, _) in &self.routes {
-            route.live.end();
-        }
+        self.routes.end();
         self.shared.pool.close();
     }
 }

@@ -40,6 +40,14 @@ pub const ROUTES_MAX: usize = 1024;
 /// Faults that a route may list at most.
 pub const FAULTS_MAX: usize = 100;
 
+impl plan::Endpoint {
+    /// Any text as an endpoint: what is not one is a name that will not resolve when it is dialled.
+    pub fn lenient(text: &str) -> plan::Endpoint {
+        let host = || plan::Host::Name(text.to_owned());
+        endpoint::endpoint(text, true).unwrap_or_else(|_| plan::Endpoint { host: host(), port: 0 })
+    }
+}
+
 /// Reads a configuration, JSON or YAML.
 ///
 /// # Errors

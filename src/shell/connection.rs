@@ -4,13 +4,14 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::fd::AsFd;
 use std::sync::Arc;
 
+use crate::control::Cut;
 use crate::control::ledger::Seat;
 use crate::fault::pipeline::Pipeline;
 use crate::fault::{Action, Direction, Place, Step};
 use crate::journal::{Closing, Event, Limit, Reason, Refusal, count};
 use crate::shell::clock::Clock;
 use crate::shell::dial::{DialError, Dialer};
-use crate::shell::link::{Cut, Ends, Link, discard_input};
+use crate::shell::link::{Ends, Link, discard_input};
 use crate::shell::relay;
 use crate::shell::route::Route;
 use crate::shell::sys::{self, Interest, Policy, Watch};
@@ -104,7 +105,7 @@ impl Accepted {
             Mode::Close => "close",
             Mode::Hang => "hang",
         };
-        count(&self.route.counters.dropped, 1);
+        count(&self.route.counters().dropped, 1);
         self.route.note(self.number, Event::Dropped(word));
         match mode {
             Mode::Reset => sys::reset(&self.client),
@@ -148,7 +149,7 @@ impl Accepted {
     fn wait(&self, interest: Interest, deadline: Time) -> Result<bool, Reason> {
         loop {
             let generation = self.route.live.generation();
-            if !generation.serves {
+            if generation.ends.is_some() {
                 return Err(Reason::Shutdown);
             }
             let left = deadline - self.clock.now();
@@ -196,7 +197,7 @@ impl Accepted {
             let budget = self.route.plan.limits.connect;
             self.route.note(self.number, Event::TimedOut(Limit::Connect, budget));
         }
-        count(&self.route.counters.upstream_failed, 1);
+        count(&self.route.counters().upstream_failed, 1);
         self.route.note(self.number, Event::UpstreamFailed(&error.to_string()));
         sys::reset(&self.client);
     }
@@ -222,7 +223,7 @@ impl Accepted {
         if reason != Reason::ClientReset {
             sys::reset(&self.client);
         }
-        count(&self.route.counters.closed, 1);
+        count(&self.route.counters().closed, 1);
         let closing = Closing {
             bytes_up: 0,
             bytes_down: 0,

@@ -120,7 +120,7 @@ impl Dialer<'_> {
     /// Waits for `fd`, the client's reset, the end of the route, or `deadline`.
     fn wait(&self, fd: impl AsFd, interest: Interest, deadline: Time) -> Result<Found, DialError> {
         let generation = self.route.live.generation();
-        if !generation.serves {
+        if generation.ends.is_some() {
             return Err(DialError::Ended);
         }
         let left = deadline - self.clock.now();

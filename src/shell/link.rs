@@ -6,6 +6,7 @@ use std::net::{Shutdown, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use crate::control::Cut;
 use crate::control::ledger::Seat;
 use crate::fault::Direction;
 use crate::journal::{Closing, DelayTotal, Event, Limit, Reason, count};
@@ -13,15 +14,6 @@ use crate::shell::clock::Clock;
 use crate::shell::route::Route;
 use crate::shell::sys;
 use crate::units::{Span, Time};
-
-/// How both sockets of a connection are ended from outside the normal course.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cut {
-    /// FIN to both peers.
-    Close,
-    /// RST to both peers.
-    Reset,
-}
 
 /// A connection between a client and its upstream. The last copy thread to let go of it tells
 /// `closed`, closes both sockets and gives the seat back, in this order.
@@ -99,8 +91,8 @@ impl Link {
     pub fn wrote(&self, direction: Direction, bytes: usize) {
         count(&self.bytes[direction as usize], bytes as u64);
         match direction {
-            Direction::Upstream => count(&self.route.counters.bytes_up, bytes as u64),
-            Direction::Downstream => count(&self.route.counters.bytes_down, bytes as u64),
+            Direction::Upstream => count(&self.route.counters().bytes_up, bytes as u64),
+            Direction::Downstream => count(&self.route.counters().bytes_down, bytes as u64),
         }
         self.moved();
     }
@@ -131,7 +123,7 @@ impl Link {
             None => (Limit::Idle, limits.idle.unwrap_or(Span::ZERO)),
         };
         if self.end(Reason::TimedOut, Cut::Close) {
-            count(&self.route.counters.timed_out, 1);
+            count(&self.route.counters().timed_out, 1);
             self.note(Event::TimedOut(limit, span));
         }
         true
@@ -189,7 +181,7 @@ impl Drop for Link {
             reason: self.fate.get().copied().unwrap_or(Reason::Finished),
             delays: std::mem::take(delays),
         };
-        count(&self.route.counters.closed, 1);
+        count(&self.route.counters().closed, 1);
         self.note(Event::Closed(&closing));
         if self.is_over() {
             [&self.client, &self.upstream].into_iter().for_each(let_go);

@@ -4,10 +4,10 @@ use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError};
+use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded};
 use socket2::SockRef;
 
 use crate::config::plan::Endpoint;
@@ -39,7 +39,13 @@ impl Bound {
     pub fn bind(endpoint: &Endpoint) -> Result<Bound, String> {
         let addrs = resolve::blocking(endpoint)
             .map_err(|error| format!("{}; write an IP address", words(&error)))?;
-        let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
+        Bound::bind_to(&addrs).map_err(|(_, error)| format!("{}; {}", words(&error), hint(&error)))
+    }
+
+    /// Binds the first of these addresses that can be bound; or the last one, and why not.
+    pub fn bind_to(addrs: &[SocketAddr]) -> Result<Bound, (SocketAddr, io::Error)> {
+        let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
+        let mut last = (nowhere, io::Error::from(io::ErrorKind::AddrNotAvailable));
         for addr in addrs {
             let bound = TcpListener::bind(addr).and_then(|listener| {
                 let socket = SockRef::from(&listener);
@@ -49,22 +55,22 @@ impl Bound {
             });
             match bound {
                 Ok(bound) => return Ok(bound),
-                Err(error) => last = error,
+                Err(error) => last = (*addr, error),
             }
         }
-        Err(format!("{}; {}", words(&last), hint(&last)))
+        Err(last)
     }
 
-    /// Begins to accept, until `stop` is hung up and `Accepting` dropped.
-    pub fn accept(self, route: Arc<Route>, stop: Receiver<()>) -> io::Result<Accepting> {
+    /// Begins to accept, until what this gives is stopped or dropped.
+    pub fn accept(self, route: Arc<Route>) -> io::Result<Accepting> {
         let listener = Arc::new(self.listener);
-        let stopping = Arc::new(AtomicBool::new(false));
-        let name = format!("accept {}", route.plan.name);
-        let (own, flag) = (Arc::clone(&listener), Arc::clone(&stopping));
+        let (stop, stopped) = bounded(0);
+        let name = format!("accept {}", route.plan.name).replace('\0', " ");
+        let own = Arc::clone(&listener);
         let thread = Named::start(&name, move || {
-            Acceptor { route, listener: &own, stop, stopping: &flag, spare: None, paused: 0 }.run();
+            Acceptor { route, listener: &own, stopped, spare: None, paused: 0 }.run();
         })?;
-        Ok(Accepting { listener, stopping, _thread: thread })
+        Ok(Accepting(Some(Parts { _stop: stop, listener, _thread: thread })))
     }
 }
 
@@ -78,26 +84,37 @@ fn hint(error: &io::Error) -> &'static str {
     }
 }
 
-/// A listener that accepts. Dropping it refuses new connections at once and joins its thread.
-pub struct Accepting {
+/// A listener that accepts. Dropping it stops it.
+pub struct Accepting(Option<Parts>);
+
+/// Let go of in this order: the signal to stop, the listener, the thread, which is joined.
+struct Parts {
+    /// Dropping it is the signal; it never carries anything.
+    _stop: Sender<()>,
     listener: Arc<TcpListener>,
-    stopping: Arc<AtomicBool>,
     _thread: Named,
+}
+
+impl Accepting {
+    /// Refuses new connections at once, joins the thread and gives the port back.
+    pub fn stop(&mut self) {
+        let Some(Parts { _stop, listener, _thread }) = self.0.take() else { return };
+        drop(_stop);
+        // On Linux this ends the blocked accept with an error, and the listening as well.
+        let _ = SockRef::from(&*listener).shutdown(std::net::Shutdown::Both);
+    }
 }
 
 impl Drop for Accepting {
     fn drop(&mut self) {
-        self.stopping.store(true, Ordering::SeqCst);
-        // On Linux this ends the blocked accept with an error, and the listening as well.
-        let _ = SockRef::from(&*self.listener).shutdown(std::net::Shutdown::Both);
+        self.stop();
     }
 }
 
 struct Acceptor<'a> {
     route: Arc<Route>,
     listener: &'a TcpListener,
-    stop: Receiver<()>,
-    stopping: &'a AtomicBool,
+    stopped: Receiver<()>,
     /// A descriptor kept for the moment when there is none left: it is closed, so that the client
     /// can be accepted and refused.
     spare: Option<TcpListener>,
@@ -107,24 +124,22 @@ struct Acceptor<'a> {
 
 impl Acceptor<'_> {
     fn run(&mut self) {
-        let mut number = 0;
         self.spare = self.listener.try_clone().ok();
         loop {
             let accepted = match self.listener.accept() {
                 Err(error) if sys::is_out_of_descriptors(&error) => self.accept_later(),
                 accepted => accepted,
             };
-            if self.stopping.load(Ordering::SeqCst) {
+            if self.is_stopped() {
                 return;
             }
             match accepted {
                 Ok((client, peer)) => {
                     self.paused = 0;
-                    number += 1;
-                    count(&self.route.counters.accepted, 1);
+                    let number = self.next_number();
                     self.hand_over(number, client, peer);
                 }
-                Err(error) if sys::is_out_of_descriptors(&error) => number += self.refuse_one(),
+                Err(error) if sys::is_out_of_descriptors(&error) => self.refuse_one(),
                 Err(error) if is_about_one_client(&error) => {}
                 Err(_) => self.pause(),
             }
@@ -136,6 +151,16 @@ impl Acceptor<'_> {
     fn accept_later(&self) -> io::Result<(TcpStream, SocketAddr)> {
         sys::poll([Watch::new(self.listener.as_fd(), Interest::Readable)], None)?;
         self.listener.accept()
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.stopped.try_recv() == Err(TryRecvError::Disconnected)
+    }
+
+    /// Counts a client, and gives it its number on the route.
+    fn next_number(&self) -> u64 {
+        count(&self.route.counters().accepted, 1);
+        self.route.tally.last_number.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     /// Gives the client to a copy thread, or refuses it.
@@ -152,35 +177,30 @@ impl Acceptor<'_> {
         }
     }
 
-    /// Out of descriptors: uses the spare one to accept one client and reset it. How many were.
-    fn refuse_one(&mut self) -> u64 {
+    /// Out of descriptors: uses the spare one to accept one client and reset it.
+    fn refuse_one(&mut self) {
         self.spare = None;
-        let refused = match self.listener.accept() {
-            Ok((client, _)) if !self.stopping.load(Ordering::SeqCst) => {
-                count(&self.route.counters.accepted, 1);
-                self.route.refuse(Some(&client), Refusal::Descriptors);
-                1
-            }
-            Ok(_) => 0,
-            Err(_) => {
-                self.route.tell_refusal(Refusal::Descriptors);
-                0
-            }
-        };
+        let accepted = self.listener.accept();
+        if let Ok((client, _)) = &accepted
+            && !self.is_stopped()
+        {
+            self.next_number();
+            self.route.refuse(Some(client), Refusal::Descriptors);
+        } else {
+            self.route.tell_refusal(Refusal::Descriptors);
+        }
+        let refused = accepted.is_ok(); // and closed here, so that its descriptor is free again
         self.spare = self.listener.try_clone().ok();
-        if refused == 0 || self.spare.is_none() {
+        if !refused || self.spare.is_none() {
             self.pause();
         }
-        refused
     }
 
     /// Waits a little, or until the listener is to stop.
     fn pause(&mut self) {
         let pause = BACK_OFF[0].saturating_mul(1 << self.paused.min(8)).min(BACK_OFF[1]);
         self.paused += 1;
-        if self.stop.recv_timeout(pause) == Err(RecvTimeoutError::Disconnected) {
-            self.stopping.store(true, Ordering::SeqCst);
-        }
+        let _ = self.stopped.recv_timeout(pause); // a stop is looked at by whoever accepts
     }
 }
 

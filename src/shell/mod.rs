@@ -24,6 +24,8 @@ pub mod connection;
 
 pub mod listener;
 
+pub mod registry;
+
 pub mod logger;
 
 pub mod demo;

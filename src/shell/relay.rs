@@ -16,11 +16,11 @@ use std::net::TcpStream;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 
-use crate::control::Generation;
+use crate::control::{Cut, Generation};
 use crate::fault::pipeline::{Deed, Pipeline};
 use crate::fault::{Action, Direction, Step};
 use crate::journal::{DelayTotal, Event, Reason};
-use crate::shell::link::{Cut, Link};
+use crate::shell::link::Link;
 use crate::shell::sys::{self, Found, Interest, Policy, Watch};
 use crate::units::{Span, Time};
 
@@ -323,8 +323,8 @@ impl<'a> Flow<'a> {
             return Ok(());
         }
         self.generation = generation;
-        if !self.generation.serves {
-            return self.end(Reason::Shutdown, Cut::Reset);
+        if let Some(cut) = self.generation.ends {
+            return self.end(Reason::Shutdown, cut);
         }
         let owner = self.link.route().owner(self.link.number);
         self.pipeline.retune(self.link.clock.now(), &owner, &self.generation.faults);
@@ -364,8 +364,8 @@ impl<'a> Flow<'a> {
             }
             if wake.any() {
                 self.generation = self.link.route().live.generation();
-                if !self.generation.serves {
-                    return self.end(Reason::Shutdown, Cut::Reset);
+                if let Some(cut) = self.generation.ends {
+                    return self.end(Reason::Shutdown, cut);
                 }
             } else if deadline != Time::NEVER {
                 self.link.enforce_limits(self.link.clock.now());

@@ -71,6 +71,50 @@ pub fn blocking(endpoint: &Endpoint) -> io::Result<Vec<SocketAddr>> {
     }
 }
 
+/// Where the text of an API says to listen, as Go's net.Listen reads it: `host:port`, no host for
+/// all interfaces, IPv4 first for a name; wildcards become one dual-stack `[::]`. The reasons are
+/// Go's words, which clients of Toxiproxy know.
+pub fn listen_addrs(text: &str) -> Result<Vec<SocketAddr>, String> {
+    if text.is_empty() {
+        return Ok(vec![SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0))]);
+    }
+    let missing_port = || format!("address {text}: missing port in address");
+    let (host, port) = text.rsplit_once(':').ok_or_else(missing_port)?;
+    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    if bare.is_none() && host.contains(':') {
+        return Err(format!("address {text}: too many colons in address"));
+    }
+    let port = match (port, port.parse::<u64>()) {
+        ("", _) => 0,
+        (_, Ok(number)) => {
+            u16::try_from(number).map_err(|_| format!("address {number}: invalid port"))?
+        }
+        (name, Err(_)) => service_port(name).ok_or(format!("lookup tcp/{name}: unknown port"))?,
+    };
+    let host = bare.unwrap_or(host);
+    if matches!(host, "" | "0.0.0.0" | "::") {
+        return Ok(vec![SocketAddr::from((Ipv6Addr::UNSPECIFIED, port))]);
+    }
+    let host = host.parse().map_or_else(|_| Host::Name(host.to_lowercase()), Host::Ip);
+    let named = |_| format!("lookup {text}: no such host");
+    let mut addrs = blocking(&Endpoint { host, port }).map_err(named)?;
+    addrs.sort_by_key(SocketAddr::is_ipv6);
+    Ok(addrs)
+}
+
+/// The ports that people write by name; there may be no /etc/services to look in.
+fn service_port(name: &str) -> Option<u16> {
+    Some(match name {
+        "http" => 80,
+        "https" => 443,
+        "mysql" => 3306,
+        "postgresql" => 5432,
+        "redis" => 6379,
+        "http-alt" => 8080,
+        _ => return None,
+    })
+}
+
 impl Resolver {
     /// Begins to look `name` up, or joins the lookup of it that is under way.
     pub fn look_up(&self, name: &str) -> io::Result<Arc<Lookup>> {
@@ -96,6 +140,23 @@ impl Resolver {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn where_to_listen_in_the_words_of_go() {
+        let said = |text: &str| match listen_addrs(text) {
+            Ok(addrs) => addrs.iter().map(SocketAddr::to_string).collect::<Vec<_>>().join(" "),
+            Err(reason) => reason,
+        };
+        assert_eq!(said(""), "[::]:0");
+        assert_eq!(said(":7070"), "[::]:7070");
+        assert_eq!(said("0.0.0.0:7070"), "[::]:7070");
+        assert_eq!(said("localhost:7070"), "127.0.0.1:7070 [::1]:7070");
+        assert_eq!(said("127.0.0.1:http"), "127.0.0.1:80");
+        assert_eq!(said("[::1]:5"), "[::1]:5");
+        assert_eq!(said("bad"), "address bad: missing port in address");
+        assert_eq!(said("::1:5"), "address ::1:5: too many colons in address");
+        assert_eq!(said("127.0.0.1:99999"), "address 99999: invalid port");
+    }
 
     #[test]
     fn what_needs_no_lookup() {

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::TcpStream;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::config::plan;
@@ -38,13 +38,22 @@ pub struct Route {
     pub plan: plan::Route,
     /// The faults in force.
     pub live: Live,
-    /// What happened so far.
-    pub counters: Counters,
+    /// What outlives a stop of the route.
+    pub tally: Arc<Tally>,
     /// Connections at one time.
     pub active: Arc<AtomicUsize>,
     /// The bound on them.
     pub connections_max: usize,
     told: Mutex<Told>,
+}
+
+/// What a route has done so far, however often it was stopped and started.
+#[derive(Debug, Default)]
+pub struct Tally {
+    /// What happened.
+    pub counters: Counters,
+    /// The number of the last connection.
+    pub last_number: AtomicU64,
 }
 
 /// When a refusal was last told, and how many came since.
@@ -59,7 +68,7 @@ const TELL_EVERY: Span = Span::from_ms(1000);
 
 impl Route {
     /// A route that does not listen yet. Fails when no pipe can be had.
-    pub fn new(shared: &Arc<Shared>, plan: plan::Route) -> io::Result<Route> {
+    pub fn new(shared: &Arc<Shared>, plan: plan::Route, tally: &Arc<Tally>) -> io::Result<Route> {
         let live = Live::new(plan.faults.clone(), sys::pipe)?;
         let connections_max = match plan.limits.connections {
             Some(max) => max as usize,
@@ -68,12 +77,17 @@ impl Route {
         Ok(Route {
             shared: Arc::clone(shared),
             live,
-            counters: Counters::default(),
+            tally: Arc::clone(tally),
             active: Arc::default(),
             connections_max,
             told: Mutex::default(),
             plan,
         })
+    }
+
+    /// What happened so far.
+    pub fn counters(&self) -> &Counters {
+        &self.tally.counters
     }
 
     /// The key part of all dice of a connection.
@@ -89,7 +103,7 @@ impl Route {
     /// Resets a client that is not served, counts it and tells it.
     pub fn refuse(&self, client: Option<&TcpStream>, refusal: Refusal) {
         client.into_iter().for_each(sys::reset);
-        count(&self.counters.refused, 1);
+        count(&self.counters().refused, 1);
         self.tell_refusal(refusal);
     }
 

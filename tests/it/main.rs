@@ -15,6 +15,8 @@ mod fidelity;
 
 mod peers;
 
+mod registry;
+
 mod knobs;
 
 mod limits;
