@@ -38,7 +38,7 @@ pub enum Refused {
     NoSuchRoute,
     /// A route of this name is there already.
     NameTaken,
-    /// It cannot listen there; holds the reason: `listen tcp 127.0.0.1:80: bind: permission denied`.
+    /// It cannot listen there; holds why: `listen tcp 127.0.0.1:80: bind: permission denied`.
     CannotListen(String),
     /// The system has no descriptor or thread left for the change.
     Exhausted(String),

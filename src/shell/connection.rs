@@ -105,8 +105,8 @@ impl Accepted {
             Mode::Close => "close",
             Mode::Hang => "hang",
         };
-        count(&self.route.counters().dropped, 1);
         self.route.note(self.number, Event::Dropped(word));
+        count(&self.route.counters().dropped, 1);
         match mode {
             Mode::Reset => sys::reset(&self.client),
             Mode::Close => self.close_gently(),
@@ -197,8 +197,8 @@ impl Accepted {
             let budget = self.route.plan.limits.connect;
             self.route.note(self.number, Event::TimedOut(Limit::Connect, budget));
         }
-        count(&self.route.counters().upstream_failed, 1);
         self.route.note(self.number, Event::UpstreamFailed(&error.to_string()));
+        count(&self.route.counters().upstream_failed, 1);
         sys::reset(&self.client);
     }
 
@@ -223,7 +223,6 @@ impl Accepted {
         if reason != Reason::ClientReset {
             sys::reset(&self.client);
         }
-        count(&self.route.counters().closed, 1);
         let closing = Closing {
             bytes_up: 0,
             bytes_down: 0,
@@ -232,5 +231,6 @@ impl Accepted {
             delays: Vec::new(),
         };
         self.route.note(self.number, Event::Closed(&closing));
+        count(&self.route.counters().closed, 1);
     }
 }

@@ -181,8 +181,8 @@ impl Drop for Link {
             reason: self.fate.get().copied().unwrap_or(Reason::Finished),
             delays: std::mem::take(delays),
         };
-        count(&self.route.counters().closed, 1);
         self.note(Event::Closed(&closing));
+        count(&self.route.counters().closed, 1); // told first: who sees the count finds the note
         if self.is_over() {
             [&self.client, &self.upstream].into_iter().for_each(let_go);
         }
