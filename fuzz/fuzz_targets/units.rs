@@ -3,6 +3,7 @@
 #![allow(unused_imports)] // for the properties
 
 use chaos_proxy::config::read;
+use chaos_proxy::http;
 use chaos_proxy::units::{ByteCount, Rate, Ratio, Span};
 
 #[path = "../properties.rs"]

@@ -1,0 +1,12 @@
+//! `cargo +nightly fuzz run request fuzz/corpus/request testdata/http/valid testdata/http/invalid`
+#![no_main]
+#![allow(unused_imports)] // for the properties
+
+use chaos_proxy::config::read;
+use chaos_proxy::http;
+use chaos_proxy::units::{ByteCount, Rate, Ratio, Span};
+
+#[path = "../properties.rs"]
+mod properties;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| properties::request(bytes));
