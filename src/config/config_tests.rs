@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::*;
+use crate::http;
 use crate::units::{ByteCount, Rate, Ratio, Span};
 
 /// The files of `testdata/<folder>` whose names end in one of `endings`, in order.
@@ -174,7 +175,8 @@ fn shorthands_become_faults_and_limits() {
     assert_eq!(plan(",\"latencyMs\":0,\"dropRate\":0,\"dropMode\":\"hang\""), rest("", none));
     let latency = "{\"type\":\"latency\",\"name\":\"latency_downstream\",\
                    \"direction\":\"downstream\",\"probability\":1.0,\
-                   \"latency\":\"100ms\",\"jitter\":\"0ms\"}";
+                   \"latency\":\"100ms\",\"jitter\":\"0ms\",\
+                   \"distribution\":\"uniform\"}";
     let drop = "{\"type\":\"drop\",\"name\":\"drop\",\"probability\":0.3,\"mode\":\"hang\"}";
     let knobs = ",\"dropRate\":0.3,\"latencyMs\":100,\"dropMode\":\"hang\"";
     assert_eq!(plan(knobs), rest(&format!("{latency},{drop}"), none));

@@ -12,7 +12,7 @@ const NAME_MAX: usize = 253;
 const LABEL_MAX: usize = 63;
 
 /// Parses `host:port` or `[v6]:port`; port 0 only where the system may choose.
-pub(super) fn endpoint(text: &str, port_zero_ok: bool) -> Result<Endpoint, String> {
+pub(crate) fn endpoint(text: &str, port_zero_ok: bool) -> Result<Endpoint, String> {
     parse(text, port_zero_ok).map_err(|why| format!("{} {why}", quoted(text)))
 }
 

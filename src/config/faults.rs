@@ -6,7 +6,7 @@ use super::FAULTS_MAX;
 use super::node::{Value, is_integer, quoted};
 use super::value::{At, Found, Object, integer, refuse};
 use crate::fault::attr::{Attr, Attrs, Raw};
-use crate::fault::{ALL, Direction, Kind, Level, Place, Spec};
+use crate::fault::{ALL, Direction, How, Kind, Level, Mode, Place, Sampling, Spec, When};
 use crate::problem::{Pos, did_you_mean};
 use crate::units::Ratio;
 
@@ -60,7 +60,18 @@ pub(super) fn check_names(faults: &[Named], found: &mut Found) {
     }
 }
 
-const KEYS: [&str; 4] = ["type", "name", "direction", "probability"];
+const KEYS: [&str; 10] = [
+    "type",
+    "name",
+    "direction",
+    "probability",
+    "sampling",
+    "nth",
+    "every",
+    "first",
+    "enabled",
+    "mode",
+];
 
 fn fault(at: &At<'_>, found: &mut Found) -> Option<Named> {
     let object = at.object(found)?;
@@ -68,11 +79,12 @@ fn fault(at: &At<'_>, found: &mut Found) -> Option<Named> {
     let word = object.require("type", &types, found)?;
     let name = word.text(&types, found)?;
     let kind = found.take(&word, kind(name, &types))?;
-    let known: Vec<&str> =
-        KEYS.into_iter().chain(kind.attrs.iter().map(|attr| attr.name)).collect();
-    object.only(&known, found);
+    let own = kind.attrs.iter().map(|attr| attr.name);
+    let shared = KEYS.into_iter().filter(|key| !has(kind, key));
+    object.only(&shared.chain(own).collect::<Vec<_>>(), found);
     let place = place(&object, kind, found);
     let probability = object.get("probability").map_or(Some(Ratio::ONE), |at| at.share(found));
+    let how = how(&object, kind, found);
     let attrs = attrs(&object, kind, found);
     let name = object.get("name").map(|at| (at.name(found), at));
     let place = place?;
@@ -80,7 +92,7 @@ fn fault(at: &At<'_>, found: &mut Found) -> Option<Named> {
         Some((name, at)) => (name?, at.path, at.pos, Origin::Given),
         None => (default_name(kind, place), at.path.clone(), at.pos, Origin::Default),
     };
-    let spec = Spec { name, kind, place, probability: probability?, attrs: attrs? };
+    let spec = Spec { name, kind, place, probability: probability?, attrs: attrs?, how: how? };
     Some(Named { spec, path, pos, origin })
 }
 
@@ -121,6 +133,35 @@ fn place(object: &Object<'_>, kind: &Kind, found: &mut Found) -> Option<Place> {
     }
 }
 
+/// True when a fault has an attribute with this name: that is then what the key stands for.
+fn has(kind: &Kind, key: &str) -> bool {
+    kind.attrs.iter().any(|attr| attr.name == key)
+}
+
+const SAMPLINGS: &[(&str, Sampling)] =
+    &[("bernoulli", Sampling::Bernoulli), ("exact", Sampling::Exact)];
+const MODES: &[(&str, Mode)] = &[("act", Mode::Act), ("shadow", Mode::Shadow)];
+
+/// The keys of every fault that say whether and how it acts.
+fn how(object: &Object<'_>, kind: &Kind, found: &mut Found) -> Option<How> {
+    let default = How::default();
+    let enabled = object.get("enabled").map_or(Some(default.enabled), |at| at.truth(found));
+    let sampling = object.get("sampling");
+    let sampling = sampling.map_or(Some(default.sampling), |at| at.word(SAMPLINGS, found));
+    let mode = object.get("mode").filter(|_| !has(kind, "mode"));
+    let mode = mode.map_or(Some(default.mode), |at| at.word(MODES, found));
+    let mut number = |key: &str| match object.get(key) {
+        Some(at) => at.whole((1, CONNECTION_MAX), "", found).map(Some),
+        None => Some(None),
+    };
+    let (nth, every, first) = (number("nth"), number("every"), number("first"));
+    let when = When { nth: nth?, every: every?, first: first? };
+    Some(How { enabled: enabled?, mode: mode?, sampling: sampling?, when })
+}
+
+/// The highest number of a connection that can be asked for: 10 000 a second for three years.
+const CONNECTION_MAX: u64 = 1_000_000_000_000;
+
 fn attrs(object: &Object<'_>, kind: &Kind, found: &mut Found) -> Option<Attrs> {
     let mut attrs = Attrs::defaults(kind.attrs);
     let mut good = true;
@@ -144,12 +185,13 @@ fn parse(attr: &Attr, value: &Value) -> Result<crate::fault::attr::Value, String
             Some(number) => Raw::Integer(number),
             None => Raw::Other(&what),
         },
+        Value::Number(written) => match written.parse::<f64>() {
+            Ok(number) if number.is_finite() => Raw::Decimal(number, &what),
+            Ok(_) | Err(_) => Raw::Other(&what),
+        },
         Value::Text(text) if text.len() <= TEXT_MAX => Raw::Text(text),
-        Value::Null
-        | Value::Bool(_)
-        | Value::Number(_)
-        | Value::Text(_)
-        | Value::List(_)
-        | Value::Object(_) => Raw::Other(&what),
+        Value::Null | Value::Bool(_) | Value::Text(_) | Value::List(_) | Value::Object(_) => {
+            Raw::Other(&what)
+        }
     })
 }

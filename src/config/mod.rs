@@ -23,6 +23,7 @@ mod value;
 use crate::problem::{Problem, Problems};
 use plan::Plan;
 
+pub(crate) use endpoint::endpoint;
 pub use inline::{Inline, plan_for_routes};
 
 /// Bytes of a configuration at most.
@@ -39,6 +40,14 @@ pub const ROUTES_MAX: usize = 1024;
 
 /// Faults that a route may list at most.
 pub const FAULTS_MAX: usize = 100;
+
+/// Parses where to listen: `host:port`, port 0 for any.
+///
+/// # Errors
+/// What came, and what is allowed.
+pub fn listen_endpoint(text: &str) -> Result<plan::Endpoint, String> {
+    endpoint::endpoint(text, true)
+}
 
 impl plan::Endpoint {
     /// Any text as an endpoint: what is not one is a name that will not resolve when it is dialled.

@@ -6,7 +6,8 @@ use std::net::IpAddr;
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
-use crate::fault::{Place, Spec};
+use crate::fault::attr::Value;
+use crate::fault::{Mode, Place, Sampling, Spec};
 use crate::units::{Span, Time};
 
 /// Everything a process needs to know to run.
@@ -19,6 +20,9 @@ pub struct Plan {
     pub log: Log,
     /// How a stop goes.
     pub shutdown: Shutdown,
+    /// The admin API; off when there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub admin: Option<Admin>,
     /// At least one, with different names and addresses.
     pub routes: Vec<Route>,
 }
@@ -71,6 +75,26 @@ pub struct Shutdown {
 impl Default for Shutdown {
     fn default() -> Shutdown {
         Shutdown { grace: Span::from_ms(10_000) }
+    }
+}
+
+/// Where the admin API listens, and who may use it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Admin {
+    /// Where it listens.
+    pub listen: Endpoint,
+    /// The file that holds the token; beyond loopback there must be one.
+    #[serde(rename = "tokenFile", skip_serializing_if = "Option::is_none")]
+    pub token_file: Option<String>,
+    /// Names that may stand in `Host`, beside addresses and `localhost`.
+    #[serde(rename = "allowedHosts", skip_serializing_if = "Vec::is_empty")]
+    pub allowed_hosts: Vec<String>,
+}
+
+impl Admin {
+    /// The API at `listen`, for whoever can reach it.
+    pub fn at(listen: Endpoint) -> Admin {
+        Admin { listen, token_file: None, allowed_hosts: Vec::new() }
     }
 }
 
@@ -183,8 +207,26 @@ impl Serialize for AsWritten<'_> {
             map.serialize_entry("direction", spec.place.as_str())?;
         }
         map.serialize_entry("probability", &spec.probability)?;
+        if spec.how.sampling == Sampling::Exact {
+            map.serialize_entry("sampling", "exact")?;
+        }
+        for (word, number) in spec.how.when.given() {
+            map.serialize_entry(word, &number)?;
+        }
+        if !spec.how.enabled {
+            map.serialize_entry("enabled", &false)?;
+        }
+        if spec.how.mode == Mode::Shadow {
+            map.serialize_entry("mode", "shadow")?;
+        }
         for (name, value) in spec.attrs.iter() {
-            map.serialize_entry(name, &value.to_string())?;
+            match value {
+                Value::Count(count) => map.serialize_entry(name, &count)?,
+                Value::Share(share) => map.serialize_entry(name, &share)?,
+                Value::Span(_) | Value::Bytes(_) | Value::Rate(_) | Value::Choice(_) => {
+                    map.serialize_entry(name, &value.to_string())?;
+                }
+            }
         }
         map.end()
     }

@@ -8,7 +8,7 @@ use super::node::{Value, quoted};
 use super::plan::{CONNECT_DEFAULT, Endpoint, Host, Limits, Route};
 use super::value::{At, Found, MS_MAX, Object};
 use crate::fault::attr::{Attrs, Raw, Value as AttrValue};
-use crate::fault::{Direction, Kind, Place, Spec};
+use crate::fault::{Direction, How, Kind, Place, Spec};
 use crate::problem::Pos;
 use crate::units::{Ratio, Span};
 
@@ -202,7 +202,7 @@ fn shorthands(knobs: &Knobs) -> Vec<Named> {
         let mut attrs = Attrs::defaults(kind.attrs);
         attrs.set("latency", AttrValue::Span(latency.value));
         let (name, place) = ("latency_downstream".into(), Place::One(Direction::Downstream));
-        let spec = Spec { name, kind, place, probability: Ratio::ONE, attrs };
+        let spec = Spec { name, kind, place, probability: Ratio::ONE, attrs, how: How::default() };
         named.push(Named::shorthand(spec, latency.path.clone(), latency.pos));
     }
     if let Some(rate) = knobs.drop_rate.as_ref().filter(|at| at.value != Ratio::ZERO) {
@@ -212,7 +212,7 @@ fn shorthands(knobs: &Knobs) -> Vec<Named> {
             attrs.set("mode", mode);
         }
         let (name, place) = ("drop".into(), Place::Connection);
-        let spec = Spec { name, kind, place, probability: rate.value, attrs };
+        let spec = Spec { name, kind, place, probability: rate.value, attrs, how: How::default() };
         named.push(Named::shorthand(spec, rate.path.clone(), rate.pos));
     }
     named

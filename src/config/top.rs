@@ -1,9 +1,9 @@
 //! The whole configuration: its own keys, and the list of routes.
 
 use super::node::Value;
-use super::plan::{Log, LogFormat, LogLevel, Plan, Shutdown};
+use super::plan::{Admin, Log, LogFormat, LogLevel, Plan, Shutdown};
 use super::value::{At, Found, Object};
-use super::{ROUTES_MAX, crossing, route};
+use super::{ROUTES_MAX, crossing, endpoint, route};
 use crate::units::Span;
 
 /// The plan for the tree at `root`; none, or problems noted, when something is wrong.
@@ -12,7 +12,8 @@ pub(super) fn plan(root: &At<'_>, found: &mut Found) -> Option<Plan> {
         Value::List(_) => {
             let list = At { path: "routes".into(), ..root.clone() };
             let routes = routes(Some(list), found)?;
-            Some(Plan { seed: None, log: Log::default(), shutdown: Shutdown::default(), routes })
+            let (log, shutdown) = (Log::default(), Shutdown::default());
+            Some(Plan { seed: None, log, shutdown, admin: None, routes })
         }
         Value::Object(_) => object(&root.object(found)?, found),
         Value::Null => {
@@ -28,7 +29,7 @@ pub(super) fn plan(root: &At<'_>, found: &mut Found) -> Option<Plan> {
 
 /// What a configuration is, in words.
 pub(super) const ALLOWED: &str = "an object with \"routes\", or a list of routes";
-const KEYS: &[&str] = &["seed", "log", "shutdown", "routes"];
+const KEYS: &[&str] = &["seed", "log", "shutdown", "admin", "routes"];
 
 fn object(object: &Object<'_>, found: &mut Found) -> Option<Plan> {
     if object.get("routes").is_none() && object.get("upstream").is_some() {
@@ -41,8 +42,10 @@ fn object(object: &Object<'_>, found: &mut Found) -> Option<Plan> {
     let log = object.get("log").map_or(Some(Log::default()), |at| log(&at, found));
     let shutdown =
         object.get("shutdown").map_or(Some(Shutdown::default()), |at| shutdown(&at, found));
+    let admin = object.get("admin").map_or(Some(None), |at| admin(&at, found).map(Some));
     let routes = routes(object.require("routes", route::LIST, found), found);
-    Some(Plan { seed: seed.flatten(), log: log?, shutdown: shutdown?, routes: routes? })
+    let seed = seed.flatten();
+    Some(Plan { seed, log: log?, shutdown: shutdown?, admin: admin?, routes: routes? })
 }
 
 fn log(at: &At<'_>, found: &mut Found) -> Option<Log> {
@@ -76,6 +79,32 @@ fn shutdown(at: &At<'_>, found: &mut Found) -> Option<Shutdown> {
         object.get("graceMs").map(|at| at.ms((0, GRACE_MAX_MS), "", found));
     Some(Shutdown { grace: grace.unwrap_or(Some(Shutdown::default().grace))? })
 }
+
+/// Names that may stand in `Host`, at most.
+const HOSTS_MAX: usize = 64;
+
+fn admin(at: &At<'_>, found: &mut Found) -> Option<Admin> {
+    let object = at.object(found)?;
+    object.only(&["listen", "tokenFile", "allowedHosts"], found);
+    let listen = object.require("listen", LISTEN, found);
+    let listen = listen.and_then(|at| {
+        let text = at.text(LISTEN, found)?;
+        found.take(&at, endpoint::endpoint(text, true))
+    });
+    let file = object.get("tokenFile").map(|at| at.text("the path of a file", found));
+    let hosts = object.get("allowedHosts").map(|at| -> Option<Vec<String>> {
+        let list = at.list(0, HOSTS_MAX, "names", found)?;
+        list.iter().map(|at| Some(at.text("a host name", found)?.to_lowercase())).collect()
+    });
+    Some(Admin {
+        listen: listen?,
+        token_file: file.map_or(Some(None), |file| file.map(|file| Some(file.to_owned())))?,
+        allowed_hosts: hosts.unwrap_or(Some(Vec::new()))?,
+    })
+}
+
+/// Where the admin API may listen, in words.
+const LISTEN: &str = "host:port, such as 127.0.0.1:8474";
 
 /// All routes, each by itself and then together.
 fn routes(list: Option<At<'_>>, found: &mut Found) -> Option<Vec<super::plan::Route>> {

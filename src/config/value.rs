@@ -112,6 +112,15 @@ impl<'a> At<'a> {
         found.take(self, share(self.value))
     }
 
+    /// `true` or `false`.
+    pub(super) fn truth(&self, found: &mut Found) -> Option<bool> {
+        let truth = match self.value {
+            Value::Bool(truth) => Ok(*truth),
+            other => Err(refuse(&other.what(), "true or false")),
+        };
+        found.take(self, truth)
+    }
+
     /// A text; `allowed` says which.
     pub(super) fn text(&self, allowed: &str, found: &mut Found) -> Option<&'a str> {
         found.take(self, text(self.value, allowed))

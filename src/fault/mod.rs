@@ -7,15 +7,46 @@
 pub mod attr;
 pub mod pipeline;
 
+mod stage;
+
+mod bandwidth;
+mod connect_delay;
+mod corrupt;
 mod drop;
+mod hang;
 mod latency;
+mod limit_data;
+mod lose_response;
+mod loss;
+mod noop;
+mod reset;
+mod reset_peer;
+mod slicer;
+mod slow_close;
+mod timeout;
 
 use crate::dice::Dice;
 use crate::units::{Ratio, Time};
 use attr::{Attr, Attrs};
 
 /// Every fault this build knows, in alphabetical order.
-pub static ALL: &[&Kind] = &[&drop::KIND, &latency::KIND];
+pub static ALL: &[&Kind] = &[
+    &bandwidth::KIND,
+    &connect_delay::KIND,
+    &corrupt::KIND,
+    &drop::KIND,
+    &hang::KIND,
+    &latency::KIND,
+    &limit_data::KIND,
+    &lose_response::KIND,
+    &loss::KIND,
+    &noop::KIND,
+    &reset::KIND,
+    &reset_peer::KIND,
+    &slicer::KIND,
+    &slow_close::KIND,
+    &timeout::KIND,
+];
 
 /// What happens on a connection, or in one direction of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,11 +77,38 @@ pub trait Fault: Send {
     /// Takes new attributes, and keeps the state that is not an attribute.
     fn retune(&mut self, attrs: &Attrs);
 
-    /// Puts what becomes of `step` into `out`; nothing, if it is swallowed.
+    /// Puts what becomes of `step` into `out`; nothing, if it is swallowed. A `Finish` is only for
+    /// passing on: a half-close that no peer asked for would leave a copy thread waiting for it.
     ///
     /// Steps to send come in the order of their times. What is put out earlier than it came in,
     /// or out of order, the pipeline moves later.
     fn apply(&mut self, step: Step, dice: &mut Dice, out: &mut Vec<Step>);
+
+    /// What is left to do on a connection on which it acted and acts no more.
+    fn removed(&mut self) -> Option<Action> {
+        None
+    }
+
+    /// Bytes to which it has given another value so far.
+    fn changed_bytes(&self) -> u64 {
+        0
+    }
+
+    /// When it wants to be woken if nothing comes before: it keeps steps until then.
+    fn wakes_at(&self) -> Option<Time> {
+        None
+    }
+
+    /// The time it asked for has come; afterwards it asks for a later one, or none.
+    fn wake(&mut self, _now: Time, _dice: &mut Dice, _out: &mut Vec<Step>) {}
+
+    /// Gives back all that it keeps, for the faults change.
+    fn release(&mut self, _now: Time, _out: &mut Vec<Step>) {}
+
+    /// How many bytes it keeps.
+    fn held_bytes(&self) -> usize {
+        0
+    }
 }
 
 /// Which steps a fault sees.
@@ -169,13 +227,72 @@ pub struct Spec {
     pub probability: Ratio,
     /// A value for every attribute of the row.
     pub attrs: Attrs,
+    /// Whether and how it acts.
+    pub how: How,
 }
 
-impl Spec {
-    /// True when it can never do anything.
-    pub fn is_idle(&self) -> bool {
-        self.probability == Ratio::ZERO
+/// Whether and how a fault acts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct How {
+    /// False: it is listed, and idle.
+    pub enabled: bool,
+    /// Whether what it decides is done.
+    pub mode: Mode,
+    /// How the connections are chosen on which it acts.
+    pub sampling: Sampling,
+    /// Which connections come into question at all.
+    pub when: When,
+}
+
+/// The connections of a route on which a fault may act, by their number from 1: all that is given
+/// must hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct When {
+    /// This one alone.
+    pub nth: Option<u64>,
+    /// Each one whose number this divides.
+    pub every: Option<u64>,
+    /// So many at the beginning.
+    pub first: Option<u64>,
+}
+
+impl When {
+    /// True when the fault may act on the connection with this number.
+    pub fn covers(&self, connection: u64) -> bool {
+        self.nth.is_none_or(|nth| connection == nth)
+            && self.every.is_none_or(|every| every > 0 && connection.is_multiple_of(every))
+            && self.first.is_none_or(|first| connection <= first)
     }
+
+    /// What is given, by its word.
+    pub fn given(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let all = [("nth", self.nth), ("every", self.every), ("first", self.first)];
+        all.into_iter().filter_map(|(word, number)| Some((word, number?)))
+    }
+}
+
+impl Default for How {
+    fn default() -> How {
+        How { enabled: true, mode: Mode::Act, sampling: Sampling::Bernoulli, when: When::default() }
+    }
+}
+
+/// Whether what a fault decides is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// It is done and reported.
+    Act,
+    /// It is reported only.
+    Shadow,
+}
+
+/// How the connections are chosen on which a fault acts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sampling {
+    /// Each by its own roll.
+    Bernoulli,
+    /// Evenly spread by number, so that the share is exact.
+    Exact,
 }
 
 #[cfg(test)]

@@ -16,13 +16,18 @@
 //! - A stage has one planned end: a newer one replaces it. `Time::NEVER` takes it back.
 //! - On a live change, bytes already decided on leave at once and in order, planned ends are
 //!   forgotten, `Open` is replayed so that timers restart, and a fault that keeps its name and its
-//!   kind keeps its state, its dice and its roll.
+//!   kind keeps its state, its dice and its roll. What a fault holds for ever, it goes on to hold
+//!   as long as nothing about it changes. A fault that acted and acts no more may still end the
+//!   connection that it has damaged.
+//! - A stage may keep steps and ask to be woken; what it keeps counts as queued.
 
 use std::collections::VecDeque;
 
-use super::{Action, Direction, Fault, Place, Spec, Step};
-use crate::dice::{Dice, Key};
-use crate::units::{Span, Time};
+use super::stage::{Author, Moving, Stage, bytes};
+use super::{Action, Direction, Place, Spec, Step};
+use crate::units::Time;
+
+pub use super::stage::{Deed, Effect, Owner, Total};
 
 /// Bytes one direction of one connection may hold; beyond it the shell stops reading. It is what
 /// Toxiproxy's latency holds (1024 chunks of 32 KiB), and 100 ms of 320 MB/s.
@@ -30,52 +35,6 @@ pub const QUEUE_BYTES_MAX: usize = 32 << 20;
 
 /// What a queued step costs beside its bytes, so that tiny chunks are bounded too.
 const STEP_OVERHEAD_BYTES: usize = 64;
-
-/// Whose pipeline it is: the part of every dice key that its faults share.
-#[derive(Clone, Debug)]
-pub struct Owner<'a> {
-    /// The seed of the process.
-    pub seed: u64,
-    /// The route's name.
-    pub route: &'a str,
-    /// The connection's number on its route, from 1.
-    pub connection: u64,
-}
-
-/// Something a fault did for the first time in this pipeline.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Effect {
-    /// The fault's name on its route.
-    pub fault: String,
-    /// Its kind.
-    pub kind: &'static str,
-    /// What it did.
-    pub deed: Deed,
-}
-
-/// What a fault did to a step.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Deed {
-    /// It made bytes later, by this much.
-    Delayed(Span),
-    /// It took this many bytes out.
-    Swallowed(u64),
-    /// It decided on a close.
-    Closed,
-    /// It decided on a reset.
-    Reset,
-}
-
-/// What one fault did in this pipeline, in sum.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Total {
-    /// Steps with bytes that it made later.
-    pub delayed_steps: u64,
-    /// The sum of those delays.
-    pub delayed: Span,
-    /// Bytes that it took out.
-    pub swallowed_bytes: u64,
-}
 
 /// The faults of one direction (or of the opening of one connection) and their schedule.
 pub struct Pipeline {
@@ -90,13 +49,11 @@ pub struct Pipeline {
     /// When the last bytes or half-close that were scheduled are due.
     last_data_at: Time,
     effects: Vec<Effect>,
+    ended_by_fault: bool,
 }
 
-/// A step on its way through the stages, and its author.
-type Moving = (Step, Author);
-
-/// The stage that decided on an end; none for what came from the peer.
-type Author = Option<usize>;
+/// The author of what is left to do for faults that were removed.
+const GONE: Author = Some(usize::MAX);
 
 /// A step in the schedule.
 struct Entry {
@@ -105,18 +62,6 @@ struct Entry {
     seq: u64,
     /// A close that is due with the bytes before it: it waits until they are written.
     waits: bool,
-}
-
-struct Stage {
-    spec: Spec,
-    fault: Box<dyn Fault>,
-    dice: Dice,
-    /// Drawn once: the fault acts when this is below its probability.
-    lot: f64,
-    last_at: Time,
-    total: Total,
-    ended: bool,
-    made: Vec<Step>,
 }
 
 impl Pipeline {
@@ -147,6 +92,7 @@ impl Pipeline {
             next_seq: 0,
             last_data_at: Time::ZERO,
             effects: Vec::new(),
+            ended_by_fault: false,
         };
         pipeline.stages = pipeline.build(owner, specs);
         pipeline
@@ -157,8 +103,13 @@ impl Pipeline {
         if self.stages.is_empty() {
             return self.schedule(step, None);
         }
-        let mut flow = vec![(step, None)];
-        for (index, stage) in self.stages.iter_mut().enumerate() {
+        self.wake(step.at);
+        self.flow(0, vec![(step, None)]);
+    }
+
+    /// Leads steps through the stages from `first` on, into the schedule.
+    fn flow(&mut self, first: usize, mut flow: Vec<Moving>) {
+        for (index, stage) in self.stages.iter_mut().enumerate().skip(first) {
             let mut next = Vec::new();
             for moving in flow {
                 stage.pass(index, moving, &mut next, &mut self.effects);
@@ -170,16 +121,32 @@ impl Pipeline {
         }
     }
 
-    /// When the next step is due; none when nothing is planned.
+    /// Wakes the stages that asked for it by `now`, in the order of time.
+    fn wake(&mut self, now: Time) {
+        while let Some((at, index)) = self.first_wake().filter(|(at, _)| *at <= now) {
+            let mut next = Vec::new();
+            self.stages[index].wake(at, &mut next, &mut self.effects);
+            self.flow(index + 1, next);
+        }
+    }
+
+    fn first_wake(&self) -> Option<(Time, usize)> {
+        let stages = self.stages.iter().enumerate();
+        stages.filter_map(|(index, stage)| Some((stage.wakes_at()?, index))).min()
+    }
+
+    /// When to look for the next step that is due; none when nothing is planned.
     pub fn next_due(&self) -> Option<Time> {
         let (end, data) = (self.first_end(), self.queue.front());
         let end = end.map(|index| self.ends[index].step.at);
-        let due = end.into_iter().chain(data.map(|entry| entry.step.at)).min();
+        let wake = self.first_wake().map(|(at, _)| at);
+        let due = end.into_iter().chain(data.map(|entry| entry.step.at)).chain(wake).min();
         due.filter(|at| *at != Time::NEVER)
     }
 
     /// The first step that is due by `now`. After a `Close` or `Reset` nothing is pending.
     pub fn pop_due(&mut self, now: Time) -> Option<Step> {
+        self.wake(now);
         let end = self.first_end();
         let data = self.queue.front().map(Entry::order);
         let end_first = match (end, data) {
@@ -200,51 +167,78 @@ impl Pipeline {
 
     /// When the next cut is due: an end that does not wait for the bytes before it.
     pub fn next_cut(&self) -> Option<Time> {
-        let at = self.first_cut().map(|index| self.ends[index].step.at);
+        let cut = self.first_cut().map(|index| self.ends[index].step.at);
+        let wake = self.first_wake().map(|(at, _)| at);
+        let at = cut.into_iter().chain(wake).min();
         at.filter(|at| *at != Time::NEVER)
     }
 
     /// The first cut that is due by `now`, past all bytes that a stalled target does not take.
     pub fn pop_due_cut(&mut self, now: Time) -> Option<Step> {
+        self.wake(now);
         let index = self.first_cut().filter(|index| self.ends[*index].step.at <= now)?;
         Some(self.take_end(index))
     }
 
     /// Changes the faults of a living pipeline; see the rules above.
     pub fn retune(&mut self, now: Time, owner: &Owner<'_>, specs: &[Spec]) {
-        for entry in &mut self.queue {
+        let stays_held = self.stages.iter().any(|stage| stage.goes_on_holding(specs));
+        let released = |entry: &&mut Entry| !(stays_held && entry.step.at == Time::NEVER);
+        for entry in self.queue.iter_mut().filter(released) {
             entry.step.at = now;
         }
-        self.last_data_at = self.last_data_at.min(now);
-        self.ends.retain(|end| end.author.is_none());
+        let last = self.queue.back().map_or(now, |entry| entry.step.at);
+        self.last_data_at = self.last_data_at.min(last);
+        self.ends.retain(|end| end.author.is_none() || end.author == GONE);
         for end in &mut self.ends {
             end.step.at = end.step.at.min(now);
         }
+        let mut released = Vec::new();
+        for stage in self.stages.iter_mut().rev() {
+            stage.release(now, &mut released);
+        }
+        for step in released {
+            self.schedule(step, None);
+        }
         let built = self.build(owner, specs);
         let mut old = std::mem::replace(&mut self.stages, built);
+        let mut last = Vec::new();
         for stage in &mut self.stages {
-            let same =
-                |own: &Stage| own.spec.name == stage.spec.name && own.spec.kind == stage.spec.kind;
-            if let Some(index) = old.iter().position(same) {
-                stage.inherit(old.swap_remove(index));
+            if let Some(index) = old.iter().position(|old| stage.continues(old)) {
+                last.extend(stage.inherit(old.swap_remove(index)));
             }
         }
+        last.extend(old.iter_mut().filter_map(Stage::removed));
         self.push(Step { at: now, action: Action::Open });
+        for action in last {
+            self.schedule(Step { at: now, action }, GONE);
+        }
     }
 
     /// Bytes waiting for their time.
     pub fn queued_bytes(&self) -> usize {
-        self.queue.iter().map(|entry| bytes(&entry.step.action)).sum()
+        let queued: usize = self.queue.iter().map(|entry| bytes(&entry.step.action)).sum();
+        queued + self.held_bytes()
+    }
+
+    /// Bytes that stages keep for later.
+    fn held_bytes(&self) -> usize {
+        self.stages.iter().map(Stage::held_bytes).sum()
     }
 
     /// True when no more should be read for now.
     pub fn is_full(&self) -> bool {
-        self.queued_bytes >= QUEUE_BYTES_MAX
+        self.queued_bytes + self.held_bytes() >= QUEUE_BYTES_MAX
     }
 
     /// True when whatever comes goes on unchanged and at once.
     pub fn is_pass_through(&self) -> bool {
         self.queue.is_empty() && self.ends.is_empty() && !self.stages.iter().any(Stage::is_active)
+    }
+
+    /// True when the end that was popped was decided on by a fault, not by the peer.
+    pub fn is_ended_by_fault(&self) -> bool {
+        self.ended_by_fault
     }
 
     /// What faults did for the first time since the last call.
@@ -278,7 +272,8 @@ impl Pipeline {
 
     /// Takes an end out of the schedule; it cuts off all the rest.
     fn take_end(&mut self, index: usize) -> Step {
-        let step = self.ends.swap_remove(index).step;
+        let Entry { step, author, .. } = self.ends.swap_remove(index);
+        self.ended_by_fault = author.is_some();
         self.ends.clear();
         self.queue.clear();
         self.queued_bytes = 0;
@@ -314,124 +309,6 @@ impl Entry {
     }
 }
 
-impl Stage {
-    fn new(owner: &Owner<'_>, place: Place, spec: &Spec) -> Stage {
-        let direction = place.as_str();
-        let key =
-            Key { route: owner.route, connection: owner.connection, direction, fault: &spec.name };
-        let mut dice = Dice::new(owner.seed, &key);
-        let lot = dice.share();
-        let mut fault = (spec.kind.build)();
-        fault.retune(&spec.attrs);
-        Stage {
-            spec: spec.clone(),
-            fault,
-            dice,
-            lot,
-            last_at: Time::ZERO,
-            total: Total::default(),
-            ended: false,
-            made: Vec::new(),
-        }
-    }
-
-    fn is_active(&self) -> bool {
-        self.lot < self.spec.probability.get()
-    }
-
-    /// Takes over the state of the stage that this one replaces.
-    fn inherit(&mut self, old: Stage) {
-        self.fault = old.fault;
-        if self.spec.attrs != old.spec.attrs {
-            self.fault.retune(&self.spec.attrs);
-        }
-        self.dice = old.dice;
-        self.lot = old.lot;
-        self.total = old.total;
-        self.ended = old.ended;
-    }
-
-    fn pass(
-        &mut self,
-        index: usize,
-        (step, author): Moving,
-        next: &mut Vec<Moving>,
-        effects: &mut Vec<Effect>,
-    ) {
-        if !self.is_active() {
-            next.push((step, author));
-            return;
-        }
-        let (arrival, came_as_end) = (step.at, is_end(&step.action));
-        let mut missing = bytes(&step.action);
-        self.fault.apply(step, &mut self.dice, &mut self.made);
-        let mut made = std::mem::take(&mut self.made);
-        for mut step in made.drain(..) {
-            missing = missing.saturating_sub(bytes(&step.action));
-            step.at = step.at.max(arrival);
-            let decided = is_end(&step.action) && !came_as_end;
-            match step.action {
-                Action::Send(_) | Action::Finish => {
-                    step.at = step.at.max(self.last_at);
-                    self.last_at = step.at;
-                }
-                Action::Close | Action::Reset if came_as_end => {
-                    step.at = step.at.max(self.last_at);
-                }
-                Action::Close | Action::Reset | Action::Open => {}
-            }
-            self.note(&step, arrival, decided, effects);
-            next.push((step, if decided { Some(index) } else { author }));
-        }
-        self.made = made;
-        if missing > 0 {
-            self.note_swallowed(missing, effects);
-        }
-    }
-
-    /// Counts what became of a step, and reports the first deed of its sort.
-    fn note(&mut self, step: &Step, arrival: Time, decided: bool, effects: &mut Vec<Effect>) {
-        let deed = match step.action {
-            Action::Send(_) if step.at > arrival => {
-                let first = self.total.delayed_steps == 0;
-                self.total.delayed_steps += 1;
-                self.total.delayed.0 = self.total.delayed.0.saturating_add((step.at - arrival).0);
-                first.then_some(Deed::Delayed(step.at - arrival))
-            }
-            Action::Close | Action::Reset if decided && step.at != Time::NEVER => {
-                let first = !self.ended;
-                self.ended = true;
-                let reset = step.action == Action::Reset;
-                first.then_some(if reset { Deed::Reset } else { Deed::Closed })
-            }
-            _ => None,
-        };
-        effects.extend(deed.map(|deed| self.effect(deed)));
-    }
-
-    fn note_swallowed(&mut self, bytes: usize, effects: &mut Vec<Effect>) {
-        if self.total.swallowed_bytes == 0 {
-            effects.push(self.effect(Deed::Swallowed(bytes as u64)));
-        }
-        self.total.swallowed_bytes += bytes as u64;
-    }
-
-    fn effect(&self, deed: Deed) -> Effect {
-        Effect { fault: self.spec.name.clone(), kind: self.spec.kind.name, deed }
-    }
-}
-
-fn is_end(action: &Action) -> bool {
-    matches!(action, Action::Close | Action::Reset)
-}
-
-fn bytes(action: &Action) -> usize {
-    match action {
-        Action::Send(bytes) => bytes.len(),
-        Action::Open | Action::Finish | Action::Close | Action::Reset => 0,
-    }
-}
-
 fn weight(action: &Action) -> usize {
     bytes(action) + STEP_OVERHEAD_BYTES
 }
@@ -441,106 +318,5 @@ fn weight(action: &Action) -> usize {
 mod tests;
 
 #[cfg(test)]
-pub(crate) mod transcript {
-    //! Pipelines as text in, text out: `check("latency latency=100", "0 send a", "100 send a")`.
-    //! Times are milliseconds. Besides steps, an input may be `T set FAULTS`: a live change.
-
-    use super::*;
-    use crate::fault::attr::{Attrs, Raw};
-    use crate::fault::{Kind, Level};
-    use crate::units::Ratio;
-
-    pub(crate) const OWNER: Owner<'static> = Owner { seed: 42, route: "r", connection: 1 };
-
-    /// Runs `input` through `faults` and compares what comes out.
-    #[track_caller]
-    pub(crate) fn check(faults: &str, input: &str, expected: &str) {
-        assert_eq!(run(faults, input), expected, "faults: {faults}\ninput:  {input}");
-    }
-
-    /// What comes out, everything popped as soon as it is due.
-    pub(crate) fn run(faults: &str, input: &str) -> String {
-        let specs = parse(faults);
-        let at_connection = specs.iter().any(|spec| spec.kind.level == Level::Connection);
-        let mut pipeline = match at_connection {
-            true => Pipeline::for_connection(&OWNER, &specs),
-            false => Pipeline::for_direction(&OWNER, Direction::Downstream, &specs, Time::ZERO),
-        };
-        let mut output = Vec::new();
-        for line in input.split("; ").filter(|line| !line.is_empty()) {
-            let at = Time(at_ns(line));
-            let mut words = line.splitn(3, ' ').skip(1);
-            let (verb, rest) = (words.next().expect("a verb"), words.next().unwrap_or_default());
-            while let Some(due) = pipeline.next_due().filter(|due| *due < at) {
-                output.extend(pipeline.pop_due(due));
-            }
-            match verb {
-                "set" => pipeline.retune(at, &OWNER, &parse(rest)),
-                verb => pipeline.push(Step { at, action: action(verb, rest) }),
-            }
-        }
-        while let Some(due) = pipeline.next_due() {
-            output.extend(pipeline.pop_due(due));
-        }
-        output.iter().map(print).collect::<Vec<_>>().join("; ")
-    }
-
-    /// `latency latency=100 jitter=5 p=0.5 | latency`: faults named f0, f1 or by `name=`.
-    pub(crate) fn parse(faults: &str) -> Vec<Spec> {
-        let texts = faults.split(" | ").filter(|text| !text.is_empty()).enumerate();
-        texts.map(|(index, text)| spec(index, text)).collect()
-    }
-
-    fn spec(index: usize, text: &str) -> Spec {
-        let mut words = text.split(' ');
-        let kind = Kind::find(words.next().expect("a type")).expect("a known type");
-        let mut spec = Spec {
-            name: format!("f{index}"),
-            kind,
-            place: match kind.level {
-                Level::Connection => Place::Connection,
-                Level::Stream => Place::One(Direction::Downstream),
-            },
-            probability: Ratio::ONE,
-            attrs: Attrs::defaults(kind.attrs),
-        };
-        for (key, text) in words.map(|word| word.split_once('=').expect("key=value")) {
-            match key {
-                "p" => spec.probability = Ratio::parse(text).expect("a share"),
-                "name" => spec.name = text.to_owned(),
-                _ => {
-                    let attr =
-                        kind.attrs.iter().find(|attr| attr.name == key).expect("an attribute");
-                    let raw = text.parse().map_or(Raw::Text(text), Raw::Integer);
-                    spec.attrs.set(attr.name, attr.unit.parse(raw).expect("a value"));
-                }
-            }
-        }
-        spec
-    }
-
-    fn action(verb: &str, rest: &str) -> Action {
-        match verb {
-            "open" => Action::Open,
-            "send" => Action::Send(rest.as_bytes().to_vec()),
-            "finish" => Action::Finish,
-            "close" => Action::Close,
-            "reset" => Action::Reset,
-            other => panic!("no such step: {other}"),
-        }
-    }
-
-    fn print(step: &Step) -> String {
-        let ms = (step.at - Time::ZERO).as_ms_f64();
-        match &step.action {
-            Action::Send(bytes) => format!("{ms} send {}", String::from_utf8_lossy(bytes)),
-            other => format!("{ms} {}", format!("{other:?}").to_lowercase()),
-        }
-    }
-
-    /// The time a line begins with, in nanoseconds.
-    pub(crate) fn at_ns(line: &str) -> u64 {
-        let ms = line.split(' ').next().expect("a time");
-        Span::parse(&format!("{ms}ms")).expect("a time in ms").0
-    }
-}
+#[path = "transcript.rs"]
+pub(crate) mod transcript;

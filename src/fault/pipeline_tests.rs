@@ -2,9 +2,10 @@
 
 use super::transcript::{OWNER, check, parse, run};
 use super::*;
+use crate::dice::{Dice, Key};
 use crate::fault::attr::Attrs;
-use crate::fault::{Kind, Level};
-use crate::units::Ratio;
+use crate::fault::{Fault, How, Kind, Level};
+use crate::units::{Ratio, Span};
 
 #[test]
 fn nothing_configured_changes_nothing() {
@@ -67,6 +68,7 @@ fn planner_then(faults: &str) -> Vec<Spec> {
         place: Place::One(Direction::Downstream),
         probability: Ratio::ONE,
         attrs: Attrs::defaults(&[]),
+        how: How::default(),
     };
     let mut specs = parse(faults);
     specs.insert(0, planner);
@@ -165,6 +167,21 @@ fn a_change_flushes_forgets_and_replays() {
 }
 
 #[test]
+fn a_change_of_another_fault_frees_nothing_that_is_held_for_ever() {
+    let cut = "bandwidth rate=0 name=cut";
+    let with_another = format!("latency latency=50 name=l | {cut}");
+    let input = format!("0 send a; 5 finish; 10 set {with_another}; 20 set {cut}; 30 set ");
+    check(cut, &input, "30 send a; 30 finish");
+    let input = format!("0 send a; 10 set {with_another}; 20 send b; 30 set latency name=l");
+    check(cut, &input, "30 send a; 30 send b");
+    // What another fault delays does leave, and a hang counts its time anew.
+    let hang = "hang after_bytes=1 for=100 then=reset name=h";
+    let input = format!("0 send ab; 10 set {hang} | noop; 20 send c");
+    check(&format!("latency latency=5 | {hang}"), &input, "5 send a; 110 reset");
+    check("bandwidth rate=0", "0 send a; 10 set bandwidth rate=1", "10 send a");
+}
+
+#[test]
 fn removing_everything_makes_it_a_pass_through_again() {
     let mut pipeline = downstream(&parse("latency latency=100"));
     send(&mut pipeline, 0, b"a");
@@ -195,6 +212,87 @@ fn a_lost_lot_is_a_pass_through() {
 }
 
 #[test]
+fn a_disabled_fault_is_idle_and_its_change_is_live() {
+    check("latency latency=100 enabled=false", "0 send a", "0 send a");
+    let input = "0 send a; 5 set latency latency=100 enabled=true; 10 send b";
+    check("latency latency=100 enabled=false", input, "0 send a; 110 send b");
+    check("timeout", "0 send a; 5 set timeout enabled=false", "5 close");
+}
+
+#[test]
+fn a_shadow_reports_and_does_nothing() {
+    let story = "0 send a; 5 send b; 6 finish";
+    for fault in ["latency latency=100", "timeout timeout=9", "reset", "limit_data", "hang"] {
+        check(&format!("{fault} shadow=true"), story, story);
+        check(
+            &format!("{fault} shadow=true"),
+            "0 send a; 9 set ; 10 send b",
+            "0 send a; 10 send b",
+        );
+    }
+    let mut pipeline = downstream(&parse("limit_data bytes=1 shadow=true"));
+    send(&mut pipeline, 0, b"ab");
+    let told = pipeline.take_effects();
+    let deeds: Vec<Deed> = told.iter().map(|effect| effect.deed).collect();
+    assert_eq!(deeds, [Deed::Closed, Deed::Swallowed(1)]);
+    assert!(told.iter().all(|effect| effect.shadow));
+}
+
+/// The numbers below 10 of the connections on which a fault acts.
+fn acts_on(fault: &str) -> Vec<u64> {
+    let specs = parse(fault);
+    let acts = |connection: &u64| {
+        let owner = Owner { connection: *connection, ..OWNER };
+        let direction = Direction::Downstream;
+        !Pipeline::for_direction(&owner, direction, &specs, Time::ZERO).is_pass_through()
+    };
+    (1..10).filter(acts).collect()
+}
+
+#[test]
+fn triggers_choose_connections_by_number() {
+    assert_eq!(acts_on("noop nth=3"), [3]);
+    assert_eq!(acts_on("noop every=3"), [3, 6, 9]);
+    assert_eq!(acts_on("noop first=3"), [1, 2, 3]);
+    assert_eq!(acts_on("noop every=2 first=5"), [2, 4]);
+    assert_eq!(acts_on("noop every=2 nth=3"), [0; 0]);
+    assert_eq!(acts_on("noop first=3 p=0"), [0; 0]);
+    // A trigger takes no draw: which of the connections win does not change.
+    let winners = acts_on("noop p=0.5");
+    let even: Vec<u64> = winners.into_iter().filter(|n| n % 2 == 0).collect();
+    assert_eq!(acts_on("noop p=0.5 every=2"), even);
+}
+
+#[test]
+fn a_shadow_keeps_no_more_than_its_bound() {
+    let mut pipeline = downstream(&parse("loss loss=1 cc=none shadow=true"));
+    let chunk = vec![0; 1 << 20];
+    for n in 0..40 {
+        send(&mut pipeline, n, &chunk);
+        assert_eq!(drain(&mut pipeline).len(), 1, "the original goes on at once");
+    }
+    assert!(pipeline.stages[0].kept_bytes() <= 1 << 20);
+}
+
+#[test]
+fn exact_sampling_is_exact_and_evenly_spread() {
+    for (share, hits) in [(0.5, 500), (0.3, 300), (0.001, 1), (1.0, 1000), (0.0, 0)] {
+        let specs = parse(&format!("noop p={share:?} sampling=exact"));
+        let acts = |connection: u64| {
+            let owner = Owner { connection, ..OWNER };
+            let direction = Direction::Downstream;
+            !Pipeline::for_direction(&owner, direction, &specs, Time::ZERO).is_pass_through()
+        };
+        let lots: Vec<bool> = (1..=1000).map(acts).collect();
+        assert_eq!(lots.iter().filter(|acts| **acts).count(), hits, "{share}");
+        for tenth in lots.chunks(100) {
+            let count = tenth.iter().filter(|acts| **acts).count() as i64;
+            assert!((count - hits as i64 / 10).abs() <= 1, "{share}: {count} of 100");
+        }
+    }
+}
+
+#[test]
 fn the_bound_is_told_one_step_past_it() {
     let mut pipeline = downstream(&parse("latency latency=100"));
     let chunk = vec![0; (1 << 20) - STEP_OVERHEAD_BYTES];
@@ -222,7 +320,12 @@ fn first_deeds_are_told_once_and_totals_add_up() {
     assert_eq!(deeds, [Deed::Delayed(Span::from_ms(100)), Deed::Swallowed(1)]);
     let totals: Vec<Total> = pipeline.totals().map(|(_, total)| total.clone()).collect();
     let swallowed = Total { swallowed_bytes: 2, ..Total::default() };
-    let delayed = Total { delayed_steps: 2, delayed: Span::from_ms(200), swallowed_bytes: 0 };
+    let delayed = Total {
+        delayed_steps: 2,
+        delayed: Span::from_ms(200),
+        swallowed_bytes: 0,
+        changed_bytes: 0,
+    };
     assert_eq!(totals, [swallowed, delayed]);
 }
 
@@ -231,22 +334,27 @@ fn first_deeds_are_told_once_and_totals_add_up() {
 #[test]
 fn random_pipelines_keep_the_rules() {
     for seed in 0..400 {
-        let input = random_story(seed);
-        let faults = input.0.clone();
-        let output = run(&faults, &input.1);
-        assert_eq!(output, run(&faults, &input.1), "seed {seed}: same twice");
-        let words = |text: &str, at: usize| -> Vec<String> {
+        let (faults, input) = random_story(seed);
+        let output = run(&faults, &input);
+        let story = format!("seed {seed}: {faults}: {input}\n{output}");
+        assert_eq!(output, run(&faults, &input), "same twice: {story}");
+        // Each byte with its time, whatever the chunks.
+        let bytes = |text: &str| -> Vec<(u64, char)> {
             let lines = text.split("; ").filter(|line| line.contains(" send "));
-            lines.map(|line| line.split(' ').nth(at).expect("a word").to_owned()).collect()
+            let chunk = |line: &str| line.split(' ').nth(2).expect("bytes").to_owned();
+            let timed = |line| (super::transcript::at_ns(line), chunk(line));
+            let each = lines
+                .map(timed)
+                .flat_map(|(at, chunk)| chunk.chars().map(|byte| (at, byte)).collect::<Vec<_>>());
+            each.collect()
         };
-        assert_eq!(words(&output, 2), words(&input.1, 2), "seed {seed}: {faults}: {}", input.1);
-        let came = input.1.split("; ").filter(|line| line.contains(" send "));
-        let left: Vec<u64> = output.split("; ").map(super::transcript::at_ns).collect();
-        assert!(left.is_sorted(), "seed {seed}: {output}");
-        for (came, left) in came.map(super::transcript::at_ns).zip(&left) {
-            assert!(came <= *left, "seed {seed}: early: {output}");
-        }
-        assert!(output.ends_with("finish"), "seed {seed}: {output}");
+        let (came, left) = (bytes(&input), bytes(&output));
+        let values =
+            |bytes: &[(u64, char)]| bytes.iter().map(|(_, byte)| *byte).collect::<String>();
+        assert_eq!(values(&left), values(&came), "{story}");
+        assert!(left.is_sorted_by_key(|(at, _)| *at), "{story}");
+        assert!(came.iter().zip(&left).all(|(came, left)| came.0 <= left.0), "early: {story}");
+        assert!(output.ends_with("finish"), "{story}");
     }
 }
 
@@ -257,8 +365,20 @@ fn random_story(seed: u64) -> (String, String) {
     let faults = |dice: &mut Dice| -> String {
         let count = dice.between(0, 3);
         let one = |dice: &mut Dice| {
-            let (latency, jitter) = (dice.between(0, 80), dice.between(0, 40));
-            format!("latency latency={latency} jitter={jitter} p=0.{}", dice.between(1, 9))
+            let (low, high, small) = (dice.between(0, 80), dice.between(1, 40), dice.between(0, 3));
+            let fault = match dice.between(0, 9) {
+                0 => "noop".to_owned(),
+                1 => format!("slow_close delay={low}"),
+                2 => format!("slicer average_size={small} size_variation={high} delay={low}"),
+                3 => format!("bandwidth rate={high} burst={low}"),
+                4 => format!("bandwidth rate={high}B/s"),
+                5 => format!("loss loss={low}% rtt={high} mss=64 rto_min={small}"),
+                6 => format!("hang after_bytes={low} for={high} then=resume"),
+                7 => format!("reset after_bytes={small} shadow=true"),
+                8 => format!("latency latency={low} jitter={high} distribution=pareto"),
+                _ => format!("latency latency={low} jitter={high}"),
+            };
+            format!("{fault} p=0.{}", dice.between(1, 9))
         };
         (0..count).map(|_| one(dice)).collect::<Vec<_>>().join(" | ")
     };

@@ -1,0 +1,352 @@
+//! One fault at work in a pipeline: its dice, its lot, and the account of what it did.
+
+use std::collections::VecDeque;
+
+use super::{Action, Fault, Mode, Place, Sampling, Spec, Step};
+use crate::dice::{Dice, Key};
+use crate::units::{Span, Time};
+
+/// Whose pipeline it is: the part of every dice key that its faults share.
+#[derive(Clone, Debug)]
+pub struct Owner<'a> {
+    /// The seed of the process.
+    pub seed: u64,
+    /// The route's name.
+    pub route: &'a str,
+    /// The connection's number on its route, from 1.
+    pub connection: u64,
+}
+
+/// Copies that a fault in shadow mode may keep; beyond it they are forgotten. Nothing may wait for
+/// a shadow, so the bound on what is queued does not hold for it.
+const SHADOW_BYTES_MAX: usize = 1 << 20;
+
+/// Something a fault did for the first time in this pipeline.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Effect {
+    /// The fault's name on its route.
+    pub fault: String,
+    /// Its kind.
+    pub kind: &'static str,
+    /// What it did.
+    pub deed: Deed,
+    /// It only would have done so: its mode is shadow.
+    pub shadow: bool,
+}
+
+/// What a fault did to a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deed {
+    /// It made bytes later, by this much.
+    Delayed(Span),
+    /// It holds bytes until the faults change.
+    Held,
+    /// It took this many bytes out.
+    Swallowed(u64),
+    /// It gave this many bytes another value.
+    Changed(u64),
+    /// It decided on a close.
+    Closed,
+    /// It decided on a reset.
+    Reset,
+}
+
+/// What one fault did in this pipeline, in sum.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Total {
+    /// Steps with bytes that it made later.
+    pub delayed_steps: u64,
+    /// The sum of those delays.
+    pub delayed: Span,
+    /// Bytes that it took out.
+    pub swallowed_bytes: u64,
+    /// Bytes that it gave another value.
+    pub changed_bytes: u64,
+}
+
+/// A step on its way through the stages, and its author.
+pub(super) type Moving = (Step, Author);
+
+/// The stage that decided on an end; none for what came from the peer.
+pub(super) type Author = Option<usize>;
+
+pub(super) struct Stage {
+    pub(super) spec: Spec,
+    fault: Box<dyn Fault>,
+    dice: Dice,
+    /// Its number on the route, from 1.
+    connection: u64,
+    lot: Lot,
+    last_at: Time,
+    pub(super) total: Total,
+    held: bool,
+    ended: bool,
+    made: Vec<Step>,
+    /// When the bytes arrived that it keeps, and how many at a time.
+    kept: VecDeque<(Time, usize)>,
+}
+
+/// What decides whether the fault acts in this pipeline; drawn once.
+enum Lot {
+    /// It does when this is below its probability.
+    Drawn(f64),
+    /// It does when the connection's number, counted in steps of its probability from this phase
+    /// on, passes a whole number.
+    Spread { phase: f64, connection: u64 },
+}
+
+impl Lot {
+    fn wins(&self, share: f64) -> bool {
+        match self {
+            Lot::Drawn(lot) => *lot < share,
+            Lot::Spread { phase, connection } => {
+                let passed = |number: u64| (number as f64 * share + phase).floor();
+                passed(connection.saturating_sub(1)) < passed(*connection)
+            }
+        }
+    }
+}
+
+impl Stage {
+    pub(super) fn new(owner: &Owner<'_>, place: Place, spec: &Spec) -> Stage {
+        let direction = place.as_str();
+        let key =
+            Key { route: owner.route, connection: owner.connection, direction, fault: &spec.name };
+        let mut dice = Dice::new(owner.seed, &key);
+        let drawn = dice.share();
+        let lot = match spec.how.sampling {
+            Sampling::Bernoulli => Lot::Drawn(drawn),
+            Sampling::Exact => {
+                // Connections count from 1, so the dice of number 0 belong to all of them.
+                let phase = Dice::new(owner.seed, &Key { connection: 0, ..key }).share();
+                Lot::Spread { phase, connection: owner.connection }
+            }
+        };
+        let mut fault = (spec.kind.build)();
+        fault.retune(&spec.attrs);
+        Stage {
+            spec: spec.clone(),
+            fault,
+            dice,
+            connection: owner.connection,
+            lot,
+            last_at: Time::ZERO,
+            total: Total::default(),
+            held: false,
+            ended: false,
+            made: Vec::new(),
+            kept: VecDeque::new(),
+        }
+    }
+
+    pub(super) fn is_active(&self) -> bool {
+        let how = &self.spec.how;
+        how.enabled
+            && how.when.covers(self.connection)
+            && self.lot.wins(self.spec.probability.get())
+    }
+
+    fn is_shadow(&self) -> bool {
+        self.spec.how.mode == Mode::Shadow
+    }
+
+    /// True when it is this stage's own fault, from before a change, that `other` goes on with.
+    pub(super) fn continues(&self, other: &Stage) -> bool {
+        self.spec.name == other.spec.name && self.spec.kind == other.spec.kind
+    }
+
+    /// Takes over the state of the stage that this one replaces. What is left to do, when that
+    /// one acted and this one does not.
+    pub(super) fn inherit(&mut self, mut old: Stage) -> Option<Action> {
+        let last = old.removed();
+        self.fault = old.fault;
+        if self.spec.attrs != old.spec.attrs {
+            self.fault.retune(&self.spec.attrs);
+        }
+        self.dice = old.dice;
+        if self.spec.how.sampling == old.spec.how.sampling {
+            self.lot = old.lot;
+        }
+        self.total = old.total;
+        (self.held, self.ended) = (old.held, old.ended);
+        last.filter(|_| !self.is_active() || self.is_shadow())
+    }
+
+    /// What is left to do for a fault that acted and acts no more.
+    pub(super) fn removed(&mut self) -> Option<Action> {
+        if self.is_active() && !self.is_shadow() { self.fault.removed() } else { None }
+    }
+
+    /// True when it holds bytes for ever, and goes on unchanged among `specs`.
+    pub(super) fn goes_on_holding(&self, specs: &[Spec]) -> bool {
+        self.held && self.is_active() && !self.is_shadow() && specs.contains(&self.spec)
+    }
+
+    /// Bytes that it keeps for later.
+    pub(super) fn held_bytes(&self) -> usize {
+        if self.is_shadow() { 0 } else { self.fault.held_bytes() }
+    }
+
+    /// Bytes that its fault keeps, copies of a shadow too.
+    #[cfg(test)]
+    pub(super) fn kept_bytes(&self) -> usize {
+        self.fault.held_bytes()
+    }
+
+    /// When it is to be woken.
+    pub(super) fn wakes_at(&self) -> Option<Time> {
+        if self.is_active() { self.fault.wakes_at() } else { None }
+    }
+
+    /// The time has come that it asked for. What it puts out came in earlier.
+    pub(super) fn wake(&mut self, now: Time, next: &mut Vec<Moving>, effects: &mut Vec<Effect>) {
+        self.fault.wake(now, &mut self.dice, &mut self.made);
+        let mut made = std::mem::take(&mut self.made);
+        for mut step in made.drain(..) {
+            step.at = step.at.max(self.last_at);
+            self.last_at = step.at;
+            let arrival = self.take_kept(bytes(&step.action)).unwrap_or(step.at);
+            self.note(&step, arrival, false, effects);
+            if !self.is_shadow() {
+                next.push((step, None));
+            }
+        }
+        self.made = made;
+    }
+
+    /// When the first of the next `count` bytes arrived.
+    fn take_kept(&mut self, mut count: usize) -> Option<Time> {
+        let first = self.kept.front().map(|(arrival, _)| *arrival);
+        while let Some((_, bytes)) = self.kept.front_mut() {
+            if count < *bytes {
+                *bytes -= count;
+                break;
+            }
+            count -= *bytes;
+            self.kept.pop_front();
+        }
+        first
+    }
+
+    /// Gives back what it keeps.
+    pub(super) fn release(&mut self, now: Time, out: &mut Vec<Step>) {
+        let before = out.len();
+        if self.is_active() {
+            self.fault.release(now, out);
+        }
+        if self.is_shadow() {
+            out.truncate(before); // the original went on at once
+        }
+    }
+
+    pub(super) fn pass(
+        &mut self,
+        index: usize,
+        (step, author): Moving,
+        next: &mut Vec<Moving>,
+        effects: &mut Vec<Effect>,
+    ) {
+        if !self.is_active() {
+            next.push((step, author));
+            return;
+        }
+        let shadow = self.is_shadow();
+        if shadow {
+            next.push((step.clone(), author));
+        }
+        let (arrival, came_as_end) = (step.at, is_end(&step.action));
+        let kept = self.fault.held_bytes();
+        let came = bytes(&step.action);
+        self.kept.push_back((arrival, came));
+        self.fault.apply(step, &mut self.dice, &mut self.made);
+        let mut made = std::mem::take(&mut self.made);
+        let mut left = 0;
+        for mut step in made.drain(..) {
+            left += bytes(&step.action);
+            let came_at = self.take_kept(bytes(&step.action)).unwrap_or(arrival);
+            step.at = step.at.max(arrival);
+            let decided = is_end(&step.action) && !came_as_end;
+            match step.action {
+                Action::Send(_) | Action::Finish => {
+                    step.at = step.at.max(self.last_at);
+                    self.last_at = step.at;
+                }
+                Action::Close | Action::Reset if came_as_end => {
+                    step.at = step.at.max(self.last_at);
+                }
+                Action::Close | Action::Reset | Action::Open => {}
+            }
+            self.note(&step, came_at, decided, effects);
+            if !shadow {
+                next.push((step, if decided { Some(index) } else { author }));
+            }
+        }
+        self.made = made;
+        let missing = (kept + came).saturating_sub(left + self.fault.held_bytes());
+        if missing > 0 {
+            self.note_swallowed(missing, effects);
+        }
+        if shadow && self.fault.held_bytes() > SHADOW_BYTES_MAX {
+            self.fault.release(arrival, &mut self.made);
+            self.made.clear();
+        }
+        if self.fault.held_bytes() == 0 {
+            self.kept.clear();
+        }
+        self.note_changed(effects);
+    }
+
+    /// Counts what became of a step, and reports the first deed of its sort.
+    fn note(&mut self, step: &Step, arrival: Time, decided: bool, effects: &mut Vec<Effect>) {
+        let deed = match step.action {
+            Action::Send(_) if step.at == Time::NEVER => {
+                (!std::mem::replace(&mut self.held, true)).then_some(Deed::Held)
+            }
+            Action::Send(_) if step.at > arrival => {
+                let first = self.total.delayed_steps == 0;
+                self.total.delayed_steps += 1;
+                self.total.delayed.0 = self.total.delayed.0.saturating_add((step.at - arrival).0);
+                first.then_some(Deed::Delayed(step.at - arrival))
+            }
+            Action::Close | Action::Reset if decided && step.at != Time::NEVER => {
+                let first = !self.ended;
+                self.ended = true;
+                let reset = step.action == Action::Reset;
+                first.then_some(if reset { Deed::Reset } else { Deed::Closed })
+            }
+            _ => None,
+        };
+        effects.extend(deed.map(|deed| self.effect(deed)));
+    }
+
+    fn note_swallowed(&mut self, bytes: usize, effects: &mut Vec<Effect>) {
+        if self.total.swallowed_bytes == 0 {
+            effects.push(self.effect(Deed::Swallowed(bytes as u64)));
+        }
+        self.total.swallowed_bytes += bytes as u64;
+    }
+
+    fn note_changed(&mut self, effects: &mut Vec<Effect>) {
+        let changed = self.fault.changed_bytes();
+        if self.total.changed_bytes == 0 && changed > 0 {
+            effects.push(self.effect(Deed::Changed(changed)));
+        }
+        self.total.changed_bytes = changed;
+    }
+
+    fn effect(&self, deed: Deed) -> Effect {
+        let shadow = self.is_shadow();
+        Effect { fault: self.spec.name.clone(), kind: self.spec.kind.name, deed, shadow }
+    }
+}
+
+pub(super) fn is_end(action: &Action) -> bool {
+    matches!(action, Action::Close | Action::Reset)
+}
+
+pub(super) fn bytes(action: &Action) -> usize {
+    match action {
+        Action::Send(bytes) => bytes.len(),
+        Action::Open | Action::Finish | Action::Close | Action::Reset => 0,
+    }
+}

@@ -1,0 +1,192 @@
+//! Each fault of the table once on real sockets: what both peers see, and what is told of it.
+
+use std::io::Write;
+use std::net::{Shutdown, TcpStream};
+use std::time::{Duration, Instant};
+
+use crate::support::{End, Proxy, assert_same, assert_took, eventually, expect, pattern, read_all};
+use crate::upstreams::{self, Upstream};
+
+/// A proxy with this one fault before an upstream.
+fn with_fault<T: Send + 'static>(upstream: &Upstream<T>, fault: &str) -> Proxy {
+    Proxy::start(upstream.addr, &list(fault))
+}
+
+fn list(fault: &str) -> String {
+    format!(r#""faults": [{{{fault}}}]"#)
+}
+
+/// Sends all of it, then the end, and reads what comes back and how it ended.
+fn exchange(client: &TcpStream, sent: &[u8]) -> (Vec<u8>, End) {
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let _ = (&*client).write_all(sent); // the fault may end it
+            let _ = client.shutdown(Shutdown::Write);
+        });
+        read_all(client)
+    })
+}
+
+/// What is told of a fault for the first time: action, fault.
+fn injected(proxy: &Proxy) -> (String, String) {
+    let told = proxy.wait_for("injected");
+    (told.text("action").to_owned(), told.text("fault").to_owned())
+}
+
+#[test]
+fn bytes_stay_the_same_where_nothing_says_otherwise() {
+    let faults = [
+        (r#""type": "noop", "direction": "both""#, 0),
+        (r#""type": "slow_close", "delay": 150"#, 150),
+        (r#""type": "slicer", "average_size": 700, "size_variation": 300, "delay": "100us""#, 0),
+        (r#""type": "bandwidth", "rate": "2MB/s""#, 150),
+        (r#""type": "bandwidth", "direction": "upstream", "rate": 2000, "burst": "100kB""#, 100),
+        (r#""type": "hang", "after_bytes": 1000, "for": "150ms", "then": "resume""#, 150),
+        (r#""type": "connect_delay", "value": "150ms""#, 150),
+        (r#""type": "loss", "loss": "5%", "rtt": 20, "direction": "both""#, 20),
+        (r#""type": "loss", "loss": 0.02, "burst_mean": 3, "rtt": 10, "cc": "none""#, 0),
+        (r#""type": "timeout", "mode": "shadow""#, 0),
+        (r#""type": "reset", "enabled": false"#, 0),
+    ];
+    for (fault, low) in faults {
+        let upstream = upstreams::echo();
+        let proxy = with_fault(&upstream, fault);
+        let (begun, sent) = (Instant::now(), pattern(300_000, 3));
+        let (came, end) = exchange(&proxy.connect(), &sent);
+        assert_took(begun.elapsed(), low, low + 1_000, fault);
+        assert_same(&came, &sent, fault);
+        assert_eq!(end, End::Fin, "{fault}");
+        proxy.balanced();
+    }
+}
+
+#[test]
+fn a_timeout_loses_the_bytes_and_closes_after_the_silence() {
+    let upstream = upstreams::sink();
+    let fault = r#""type": "timeout", "direction": "upstream", "timeout": 200"#;
+    let proxy = with_fault(&upstream, fault);
+    let mut client = proxy.connect();
+    let begun = Instant::now();
+    client.write_all(b"lost").unwrap();
+    assert_eq!(read_all(&client), (Vec::new(), End::Fin));
+    assert_took(begun.elapsed(), 200, 400, "the silence");
+    assert_eq!(upstream.outcome(), b"");
+    assert_eq!(proxy.wait_for("closed").text("reason"), "fault");
+    let mut told = [injected(&proxy).0, injected(&proxy).0];
+    told.sort();
+    assert_eq!(told, ["closed", "swallowed"]);
+}
+
+#[test]
+fn a_timeout_that_is_removed_closes() {
+    let upstream = upstreams::sink();
+    let proxy = with_fault(&upstream, r#""type": "timeout", "direction": "upstream""#);
+    let mut client = proxy.connect();
+    client.write_all(b"lost").unwrap();
+    assert_eq!(injected(&proxy).0, "swallowed");
+    proxy.set_faults("");
+    assert_eq!(read_all(&client), (Vec::new(), End::Fin));
+    assert_eq!(upstream.outcome(), b"");
+}
+
+#[test]
+fn resets_come_where_they_were_asked_for() {
+    let faults = [
+        (r#""type": "reset_peer", "timeout": 100"#, 100, 0),
+        (r#""type": "reset", "after_bytes": 1234, "after": 100"#, 100, 1234),
+        (r#""type": "hang", "after_bytes": 1234, "for": 100, "then": "reset""#, 100, 1234),
+        (r#""type": "lose_response""#, 20, 0),
+    ];
+    for (fault, low, passed) in faults {
+        let upstream = upstreams::echo();
+        let proxy = with_fault(&upstream, fault);
+        let (begun, sent) = (Instant::now(), pattern(3_000, 4));
+        let mut client = proxy.connect();
+        client.write_all(&sent).unwrap();
+        let (came, end) = read_all(&client);
+        assert_took(begun.elapsed(), low, low + 300, fault);
+        assert_same(&came, &sent[..passed], fault);
+        assert_eq!(end, End::Reset, "{fault}");
+        assert_eq!(proxy.wait_for("closed").text("reason"), "fault", "{fault}");
+    }
+}
+
+#[test]
+fn limit_data_passes_exactly_so_many() {
+    let upstream = upstreams::echo();
+    let proxy = with_fault(&upstream, r#""type": "limit_data", "bytes": "100kB""#);
+    let sent = pattern(300_000, 5);
+    let (came, end) = exchange(&proxy.connect(), &sent);
+    assert_same(&came, &sent[..100_000], "the limit");
+    assert!(end != End::Silence, "{end:?}");
+    assert_eq!(proxy.wait_for("closed").text("reason"), "fault");
+}
+
+#[test]
+fn nothing_passes_at_rate_0_until_it_is_removed() {
+    let upstream = upstreams::echo();
+    let proxy = with_fault(&upstream, r#""type": "bandwidth", "rate": 0"#);
+    let client = proxy.connect();
+    (&client).write_all(b"held").unwrap();
+    assert_eq!(injected(&proxy), ("held".into(), "bandwidth_downstream".into()));
+    client.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+    assert_eq!(read_all(&client), (Vec::new(), End::Silence));
+    proxy.set_faults("");
+    client.set_read_timeout(Some(crate::support::PATIENCE)).unwrap();
+    expect(&client, "held");
+}
+
+#[test]
+fn corrupt_damages_exactly_so_many_and_the_same_ones_each_time() {
+    let fault = r#""type": "corrupt", "per_mib": 8, "kind": "overwrite", "afterBytes": "64KiB""#;
+    let damaged = || {
+        let upstream = upstreams::echo();
+        let proxy = with_fault(&upstream, fault);
+        let sent = pattern((1 << 20) + (64 << 10), 6);
+        let (came, end) = exchange(&proxy.connect(), &sent);
+        assert_eq!((came.len(), end), (sent.len(), End::Fin));
+        assert_same(&came[..64 << 10], &sent[..64 << 10], "the part that stays whole");
+        let differ = (0..sent.len()).filter(|at| came[*at] != sent[*at]);
+        let differ: Vec<(usize, u8)> = differ.map(|at| (at, came[at])).collect();
+        let closed = proxy.wait_for("closed");
+        let injected = &closed.fields["injected"][0];
+        assert_eq!((&injected["action"], &injected["bytes"]), (&"changed".into(), &8.into()));
+        differ
+    };
+    let first = damaged();
+    assert_eq!(first.len(), 8, "{first:?}");
+    assert_eq!(damaged(), first, "the same seed");
+}
+
+#[test]
+fn a_hang_is_silent_until_the_client_leaves() {
+    let upstream = upstreams::echo();
+    let proxy = with_fault(&upstream, r#""type": "hang", "after_bytes": 4"#);
+    let client = proxy.connect();
+    (&client).write_all(b"okay, lost").unwrap();
+    client.shutdown(Shutdown::Write).unwrap();
+    client.set_read_timeout(Some(Duration::from_millis(150))).unwrap();
+    assert_eq!(read_all(&client), (b"okay".to_vec(), End::Silence));
+    crate::support::reset(client);
+    eventually("nobody left", || proxy.running().in_flight() == 0);
+}
+
+#[test]
+fn exact_sampling_takes_exactly_its_share() {
+    let upstream = upstreams::one_byte();
+    let fault = r#""type": "drop", "probability": "25%", "sampling": "exact""#;
+    let proxy = with_fault(&upstream, fault);
+    for _ in 0..40 {
+        read_all(&proxy.connect());
+    }
+    assert_eq!(proxy.balanced().dropped, 10);
+}
+
+#[test]
+fn triggers_choose_connections_by_number() {
+    let upstream = upstreams::one_byte();
+    let proxy = with_fault(&upstream, r#""type": "drop", "every": 3, "first": 7"#);
+    let ends: Vec<End> = (0..9).map(|_| read_all(&proxy.connect()).1).collect();
+    let dropped: Vec<usize> = (1..=9).filter(|number| ends[number - 1] == End::Reset).collect();
+    assert_eq!(dropped, [3, 6]);
+}
