@@ -1,0 +1,492 @@
+//! Toxiproxy's JSON: proxies and toxics as they are written, and as they are read.
+//!
+//! A toxic is a fault: `stream` is its direction, `toxicity` its probability. `stream` has two
+//! words only, and clients know no third. So a fault of both directions, or of the connection
+//! before there are directions, is listed as `downstream` with the truth beside it under
+//! `direction`, which clients pass over and which is understood when it comes back; the same goes
+//! for `mode`, `sampling` and `enabled` where they are not the usual ones. Letters of
+//! `stream` are told in lower case, however they came; a default name keeps them.
+
+use std::fmt::{self, Write};
+
+use super::json::{Json, get, quoted};
+use crate::config::FAULTS_MAX;
+use crate::control::routes::{Refused, RouteView};
+use crate::fault::attr::{Attr, Attrs, Bare, Raw, Value};
+use crate::fault::{Direction, How, Kind, Level, Mode, Place, Sampling, Spec};
+use crate::problem::did_you_mean;
+use crate::units::Ratio;
+
+/// Bytes of a proxy's or a toxic's name at most.
+pub(super) const NAME_BYTES_MAX: usize = 256;
+
+/// Why nothing was done.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Failure {
+    /// The body is no JSON, or a value in it is wrong.
+    BadBody(String),
+    /// Holds the name of the field, and where it is missing.
+    MissingField(&'static str, String),
+    /// Holds where.
+    BadStream(String),
+    /// Holds where.
+    BadType(String),
+    /// The proxy is there, the toxic is not.
+    NoToxic,
+    /// Holds where.
+    ToxicExists(String),
+    /// Of what, and how many there may be.
+    TooMany(&'static str, usize),
+    /// The routes refused it.
+    Refused(Refused),
+    /// Not all proxies could be enabled.
+    Reset(Vec<Refused>),
+}
+
+impl Failure {
+    pub(super) const NO_PROXY: Failure = Failure::Refused(Refused::NoSuchRoute);
+
+    /// The status that tells it.
+    pub(super) fn status(&self) -> u16 {
+        match self {
+            Failure::BadBody(_)
+            | Failure::MissingField(..)
+            | Failure::BadStream(_)
+            | Failure::BadType(_)
+            | Failure::TooMany(..) => 400,
+            Failure::NoToxic | Failure::Refused(Refused::NoSuchRoute) => 404,
+            Failure::ToxicExists(_) | Failure::Refused(Refused::NameTaken) => 409,
+            Failure::Refused(Refused::CannotListen(_) | Refused::Exhausted(_))
+            | Failure::Reset(_) => 500,
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Failure::BadBody(reason) => write!(out, "bad request body: {reason}"),
+            Failure::MissingField(field, at) => write!(out, "missing required field: {field}{at}"),
+            Failure::BadStream(at) => {
+                write!(out, "stream was invalid, can be either upstream or downstream{at}")
+            }
+            Failure::BadType(at) => write!(out, "invalid toxic type{at}"),
+            Failure::NoToxic => out.write_str("toxic not found"),
+            Failure::ToxicExists(at) => write!(out, "toxic already exists{at}"),
+            Failure::TooMany(what, max) => write!(out, "too many {what} (at most {max})"),
+            Failure::Refused(refused) => refused.fmt(out),
+            Failure::Reset(all) => {
+                let all: Vec<String> = all.iter().map(Refused::to_string).collect();
+                out.write_str(&all.join("; "))
+            }
+        }
+    }
+}
+
+/// Where in a body something stands.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Spot {
+    /// Before the name of a key: `[1].toxics[0].`.
+    path: String,
+    /// After a text of Toxiproxy's: ` at proxy 2`, counted from 1.
+    at: String,
+}
+
+impl Spot {
+    /// An element of a populate.
+    pub(super) fn of_proxy(index: usize) -> Spot {
+        Spot { path: format!("[{index}]."), at: format!(" at proxy {}", index + 1) }
+    }
+
+    /// A toxic within a proxy.
+    fn of_toxic(&self, index: usize) -> Spot {
+        let of = self.at.replace(" at ", " of ");
+        Spot {
+            path: format!("{}toxics[{index}].", self.path),
+            at: format!(" at toxic {}{of}", index + 1),
+        }
+    }
+
+    fn bad(&self, key: &str, reason: &str) -> Failure {
+        match format!("{}{key}", self.path).trim_end_matches('.') {
+            "" => Failure::BadBody(reason.to_owned()),
+            path => Failure::BadBody(format!("{path}: {reason}")),
+        }
+    }
+
+    fn object<'a>(&self, json: &'a Json) -> Result<&'a [(String, Json)], Failure> {
+        json.object().map_err(|reason| self.bad("", &reason))
+    }
+
+    /// What `read` makes of the value of `key`, if there is one.
+    fn field<'a, T>(
+        &self,
+        entries: &'a [(String, Json)],
+        key: &str,
+        read: impl Fn(&'a Json) -> Result<T, String>,
+    ) -> Result<Option<T>, Failure> {
+        get(entries, key).map(read).transpose().map_err(|reason| self.bad(key, &reason))
+    }
+}
+
+fn name(json: &Json) -> Result<&str, String> {
+    let name = json.text()?;
+    match name.len() <= NAME_BYTES_MAX {
+        true => Ok(name),
+        false => Err(format!("{} bytes (at most {NAME_BYTES_MAX})", name.len())),
+    }
+}
+
+/// A proxy as it is given: none of it need be there.
+#[derive(Debug)]
+pub(super) struct ProxyIn<'a> {
+    name: Option<&'a str>,
+    pub(super) listen: Option<&'a str>,
+    pub(super) upstream: Option<&'a str>,
+    pub(super) enabled: Option<bool>,
+    toxics: &'a [Json],
+}
+
+/// Reads a proxy.
+pub(super) fn proxy<'a>(json: &'a Json, spot: &Spot) -> Result<ProxyIn<'a>, Failure> {
+    let entries = spot.object(json)?;
+    Ok(ProxyIn {
+        name: spot.field(entries, "name", name)?,
+        listen: spot.field(entries, "listen", Json::text)?,
+        upstream: spot.field(entries, "upstream", Json::text)?,
+        enabled: spot.field(entries, "enabled", Json::truth)?,
+        toxics: spot.field(entries, "toxics", Json::list)?.unwrap_or_default(),
+    })
+}
+
+impl ProxyIn<'_> {
+    /// Refuses one without a name or an upstream.
+    pub(super) fn check_required(&self, spot: &Spot) -> Result<(), Failure> {
+        let required = [("name", self.name), ("upstream", self.upstream)];
+        match required.into_iter().find(|(_, text)| text.is_none_or(str::is_empty)) {
+            Some((field, _)) => Err(Failure::MissingField(field, spot.at.clone())),
+            None => Ok(()),
+        }
+    }
+
+    /// The route it stands for, with its toxics.
+    pub(super) fn wanted(&self, spot: &Spot) -> Result<RouteView, Failure> {
+        if self.toxics.len() > FAULTS_MAX {
+            return Err(Failure::TooMany("toxics", FAULTS_MAX));
+        }
+        let mut faults = Vec::new();
+        for (index, json) in self.toxics.iter().enumerate() {
+            let spec = toxic(json, &spot.of_toxic(index), &faults)?;
+            faults.push(spec);
+        }
+        let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
+        Ok(RouteView {
+            name: text(self.name),
+            listen: text(self.listen),
+            upstream: text(self.upstream),
+            enabled: self.enabled.unwrap_or(true),
+            faults,
+        })
+    }
+}
+
+/// The fault that a new toxic stands for, beside those that are there. Complains in the order in
+/// which Toxiproxy does: JSON, stream, type, name, attributes.
+pub(super) fn toxic(json: &Json, spot: &Spot, there: &[Spec]) -> Result<Spec, Failure> {
+    let entries = spot.object(json)?;
+    let given_name = spot.field(entries, "name", name)?.filter(|name| !name.is_empty());
+    let kind = spot.field(entries, "type", Json::text)?;
+    let stream = spot.field(entries, "stream", Json::text)?.unwrap_or("downstream");
+    let both = spot.field(entries, "direction", Json::text)?;
+    let how = how(entries, spot)?;
+    let edit = ToxicEdit::read(json, spot)?;
+    let direction = direction(stream).ok_or_else(|| Failure::BadStream(spot.at.clone()))?;
+    let kind = kind.and_then(Kind::find).ok_or_else(|| Failure::BadType(spot.at.clone()))?;
+    let place = match (kind.level, both) {
+        (Level::Connection, _) => Place::Connection,
+        (Level::Stream, Some(word)) if word == Place::Both.as_str() => Place::Both,
+        (Level::Stream, _) => Place::One(direction),
+    };
+    let name = given_name.map_or_else(|| format!("{}_{stream}", kind.name), str::to_owned);
+    let (probability, attrs) = (Ratio::ONE, Attrs::defaults(kind.attrs));
+    let mut spec = Spec { name, kind, place, probability, attrs, how };
+    if there.iter().any(|other| other.name == spec.name) {
+        return Err(Failure::ToxicExists(spot.at.clone()));
+    }
+    edit.apply(&mut spec, spot)?;
+    Ok(spec)
+}
+
+/// The keys of a fault that Toxiproxy has not: `enabled`, `mode` and `sampling`.
+fn how(entries: &[(String, Json)], spot: &Spot) -> Result<How, Failure> {
+    let is = |key: &str, usual: &'static str, other: &'static str| {
+        let word = spot.field(entries, key, Json::text)?.unwrap_or(usual);
+        match word == usual || word == other {
+            true => Ok(word == other),
+            false => Err(spot.bad(key, &format!("{} ({usual}, {other})", quoted(word)))),
+        }
+    };
+    let mode = if is("mode", "act", "shadow")? { Mode::Shadow } else { Mode::Act };
+    let exact = is("sampling", "bernoulli", "exact")?;
+    let sampling = if exact { Sampling::Exact } else { Sampling::Bernoulli };
+    let enabled = spot.field(entries, "enabled", Json::truth)?.unwrap_or(true);
+    Ok(How { enabled, mode, sampling, ..How::default() })
+}
+
+fn direction(stream: &str) -> Option<Direction> {
+    let all = [Direction::Upstream, Direction::Downstream];
+    all.into_iter().find(|direction| direction.as_str().eq_ignore_ascii_case(stream))
+}
+
+/// The attributes that Toxiproxy's own types have there. Clients may fail on others, so what else
+/// a fault of such a type has is a key of the toxic, beside `attributes`, and told when it is set.
+const STOCK: [(&str, &[&str]); 8] = [
+    ("bandwidth", &["rate"]),
+    ("latency", &["latency", "jitter"]),
+    ("limit_data", &["bytes"]),
+    ("noop", &[]),
+    ("reset_peer", &["timeout"]),
+    ("slicer", &["average_size", "size_variation", "delay"]),
+    ("slow_close", &["delay"]),
+    ("timeout", &["timeout"]),
+];
+
+/// True for an attribute that is told among `attributes`.
+fn is_inside(kind: &Kind, attr: &str) -> bool {
+    let stock = STOCK.iter().find(|(name, _)| *name == kind.name);
+    stock.is_none_or(|(_, attrs)| attrs.contains(&attr))
+}
+
+/// What may be changed about a toxic.
+#[derive(Debug)]
+pub(super) struct ToxicEdit<'a> {
+    toxic: &'a [(String, Json)],
+    toxicity: Option<Ratio>,
+    attributes: &'a [(String, Json)],
+}
+
+impl<'a> ToxicEdit<'a> {
+    /// Reads the part of a toxic that may be changed.
+    pub(super) fn read(json: &'a Json, spot: &Spot) -> Result<ToxicEdit<'a>, Failure> {
+        let toxic = spot.object(json)?;
+        Ok(ToxicEdit {
+            toxic,
+            toxicity: spot.field(toxic, "toxicity", share)?,
+            attributes: spot.field(toxic, "attributes", Json::object)?.unwrap_or_default(),
+        })
+    }
+
+    /// Puts it in force on `spec`; on a failure `spec` is not to be used.
+    pub(super) fn apply(&self, spec: &mut Spec, spot: &Spot) -> Result<(), Failure> {
+        for (key, json) in self.attributes {
+            let path = || format!("attributes.{}", shown_key(key));
+            let row = spec.kind.attrs;
+            let Some(attr) = row.iter().find(|attr| attr.name.eq_ignore_ascii_case(key)) else {
+                return Err(spot.bad(&path(), &unknown_attribute(key, spec.kind)));
+            };
+            if *json != Json::Null {
+                let value = value(attr, json).map_err(|reason| spot.bad(&path(), &reason))?;
+                spec.attrs.set(attr.name, value);
+            }
+        }
+        for attr in spec.kind.attrs.iter().filter(|attr| !is_inside(spec.kind, attr.name)) {
+            if let Some(value) = spot.field(self.toxic, attr.name, |json| value(attr, json))? {
+                spec.attrs.set(attr.name, value);
+            }
+        }
+        spec.probability = self.toxicity.unwrap_or(spec.probability);
+        Ok(())
+    }
+}
+
+/// A key as a path shows it: plain when it is a plain word.
+fn shown_key(key: &str) -> String {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
+    match (1..=64).contains(&key.len()) && key.bytes().all(plain) {
+        true => key.to_owned(),
+        false => quoted(key),
+    }
+}
+
+fn unknown_attribute(key: &str, kind: &Kind) -> String {
+    let names = || kind.attrs.iter().map(|attr| attr.name);
+    let all = names().collect::<Vec<_>>().join(", ");
+    match all.is_empty() {
+        true => format!("unknown attribute ({} has none)", kind.name),
+        false => format!("unknown attribute (one of {all}{})", did_you_mean(key, names())),
+    }
+}
+
+/// A text longer than this is no quantity and no word.
+const TEXT_MAX: usize = 200;
+
+fn value(attr: &Attr, json: &Json) -> Result<Value, String> {
+    let what = json.what();
+    attr.unit.parse(match json {
+        Json::Integer(number) => Raw::Integer(*number),
+        Json::Float(number) => Raw::Decimal(*number, &what), // 100.0 and 1e2 are whole
+        Json::Text(text) if text.len() <= TEXT_MAX => Raw::Text(text),
+        Json::Null | Json::Bool(_) | Json::Text(_) | Json::List(_) | Json::Object(_) => {
+            Raw::Other(&what)
+        }
+    })
+}
+
+fn share(json: &Json) -> Result<Ratio, String> {
+    let ratio = match json {
+        Json::Integer(number) => Ratio::new(*number as f64),
+        Json::Float(number) => Ratio::new(*number),
+        Json::Text(text) if text.len() <= TEXT_MAX => Ratio::parse(text),
+        Json::Null | Json::Bool(_) | Json::Text(_) | Json::List(_) | Json::Object(_) => {
+            return Err(format!("{} is not a share (0..1)", json.what()));
+        }
+    };
+    ratio.map_err(|error| error.to_string())
+}
+
+/// Prints a text in quotes, with what Go's encoding/json escapes beyond JSON's own needs.
+pub(super) fn print_text(text: &str, out: &mut String) {
+    out.push('"');
+    for c in text.chars() {
+        match c {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            '\0'..='\x1f' | '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => {
+                write_to(out, format_args!("\\u{:04x}", u32::from(c)));
+            }
+            _ => out.push(c),
+        }
+    }
+    out.push('"');
+}
+
+fn write_to(out: &mut String, text: fmt::Arguments<'_>) {
+    out.write_fmt(text).expect("a String takes all that is written");
+}
+
+fn print_key(before: char, key: &str, out: &mut String) {
+    out.push(before);
+    print_text(key, out);
+    out.push(':');
+}
+
+/// Prints values between brackets.
+pub(super) fn print_list<'a, T: 'a>(
+    all: impl IntoIterator<Item = &'a T>,
+    print: impl Fn(&T, &mut String),
+    out: &mut String,
+) {
+    out.push('[');
+    for (index, value) in all.into_iter().enumerate() {
+        if index > 0 {
+            out.push(',');
+        }
+        print(value, out);
+    }
+    out.push(']');
+}
+
+/// Prints all proxies under their names.
+pub(super) fn print_object(routes: &[RouteView], out: &mut String) {
+    if routes.is_empty() {
+        out.push('{');
+    }
+    for (index, route) in routes.iter().enumerate() {
+        print_key(if index == 0 { '{' } else { ',' }, &route.name, out);
+        print_proxy(route, out);
+    }
+    out.push('}');
+}
+
+/// Prints a proxy.
+pub(super) fn print_proxy(route: &RouteView, out: &mut String) {
+    let texts = [("name", &route.name), ("listen", &route.listen), ("upstream", &route.upstream)];
+    for (index, (key, text)) in texts.into_iter().enumerate() {
+        print_key(if index == 0 { '{' } else { ',' }, key, out);
+        print_text(text, out);
+    }
+    write_to(out, format_args!(",\"enabled\":{},\"toxics\":", route.enabled));
+    print_toxics(&route.faults, out);
+    out.push('}');
+}
+
+/// Prints toxics: the upstream ones first, each stream in the order in which they act.
+pub(super) fn print_toxics(faults: &[Spec], out: &mut String) {
+    let of = |direction| faults.iter().filter(move |spec| stream(spec.place) == direction);
+    let all = of(Direction::Upstream).chain(of(Direction::Downstream));
+    print_list(all, print_toxic, out);
+}
+
+/// Prints a toxic.
+pub(super) fn print_toxic(spec: &Spec, out: &mut String) {
+    out.push_str("{\"attributes\":{");
+    let row = || spec.kind.attrs.iter().zip(spec.attrs.iter().map(|(_, value)| value));
+    let inside = row().filter(|(attr, _)| is_inside(spec.kind, attr.name));
+    for (index, (attr, value)) in inside.enumerate() {
+        if index > 0 {
+            out.push(',');
+        }
+        print_attribute(attr, value, out);
+    }
+    out.push('}');
+    let stream = stream(spec.place).as_str();
+    for (key, text) in [("name", &*spec.name), ("type", spec.kind.name), ("stream", stream)] {
+        print_key(',', key, out);
+        print_text(text, out);
+    }
+    write_to(out, format_args!(",\"toxicity\":{}", toxicity(spec.probability)));
+    print_beyond(spec, stream, out);
+    for (attr, value) in row() {
+        if !is_inside(spec.kind, attr.name) && value != attr.default {
+            out.push(',');
+            print_attribute(attr, value, out);
+        }
+    }
+    out.push('}');
+}
+
+fn print_attribute(attr: &Attr, value: Value, out: &mut String) {
+    print_text(attr.name, out);
+    out.push(':');
+    match value.bare(attr.unit) {
+        Bare::Number(number) => out.push_str(&number),
+        Bare::Text(text) => print_text(&text, out),
+    }
+}
+
+/// Prints what Toxiproxy has no words for, where it is not as its clients take it to be.
+fn print_beyond(spec: &Spec, stream: &str, out: &mut String) {
+    let How { enabled, mode, sampling, when: _ } = spec.how; // triggers are for files
+    let keys = [
+        ("direction", spec.place.as_str(), spec.place.as_str() != stream),
+        ("mode", "shadow", mode == Mode::Shadow),
+        ("sampling", "exact", sampling == Sampling::Exact),
+    ];
+    for (key, word, _) in keys.into_iter().filter(|(_, _, told)| *told) {
+        print_key(',', key, out);
+        print_text(word, out);
+    }
+    if !enabled {
+        out.push_str(",\"enabled\":false");
+    }
+}
+
+/// The stream that clients are told: they know two.
+fn stream(place: Place) -> Direction {
+    match place {
+        Place::One(direction) => direction,
+        Place::Connection | Place::Both => Direction::Downstream,
+    }
+}
+
+/// As Go prints a float32: the shortest digits, with an exponent below a millionth.
+fn toxicity(share: Ratio) -> String {
+    let number = share.get() as f32;
+    match 0.0 < number && number < 1e-6 {
+        true => format!("{number:e}"),
+        false => number.to_string(),
+    }
+}
