@@ -4,7 +4,7 @@ CARGO_TARGET_DIR ?= target
 RELEASE := $(CARGO_TARGET_DIR)/release/chaos-proxy
 
 .DEFAULT_GOAL := help
-.PHONY: help run check fmt clippy test docs slow bench static smoke fuzz-build release clean
+.PHONY: help run check fmt clippy test docs slow bench static smoke clients fuzz-build release clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ static: ## the small static binary; prints its size and SHA-256
 
 smoke: $(if $(BINARY),,release) ## try BINARY (default: a release build) with redis, nginx and curl
 	scripts/smoke $(or $(BINARY),$(RELEASE))
+
+clients: $(if $(BINARY),,release) ## try BINARY (default: a release build) with Toxiproxy's real clients
+	scripts/clients $(or $(BINARY),$(RELEASE))
 
 fuzz-build: ## build the fuzz targets, where nightly and cargo-fuzz are
 	scripts/fuzz-build

@@ -18,11 +18,14 @@ use std::sync::Arc;
 
 use crossbeam_channel::Receiver;
 
+use crate::admin::{self, AdminOptions};
 use crate::config::plan::Plan;
 use crate::control::ledger::Ledger;
 use crate::control::routes::Routes;
 use crate::fault::Spec;
 use crate::journal::{Event, Figures, Journal, Sink};
+use crate::shell::admin_server::{AdminServer, Handler, Limits};
+use crate::shell::listener::Bound;
 use crate::shell::registry::Registry;
 use crate::shell::resolve::Resolver;
 use crate::shell::route::Shared;
@@ -96,6 +99,33 @@ impl Running {
         Arc::clone(&self.routes) as Arc<dyn Routes>
     }
 
+    /// Answers the admin API on a bound listener, until what this gives is dropped. `insecure` is
+    /// told: anybody who reaches the port may use it.
+    pub fn open_admin(
+        &self,
+        bound: Bound,
+        options: AdminOptions,
+        insecure: bool,
+    ) -> Result<AdminServer, StartError> {
+        let addr = bound.addr;
+        let routes = self.routes();
+        let handler: Handler =
+            Arc::new(move |request, _| admin::handle(request, &*routes, &options));
+        let failed = |reason| StartError(format!("admin: {addr}: {reason}"));
+        let server = AdminServer::serve(bound, Limits::default(), handler).map_err(failed)?;
+        self.shared.journal.note(Event::Admin(addr, insecure));
+        Ok(server)
+    }
+
+    /// Creates the routes of a file as Toxiproxy's `/populate` takes it; or its words for why not.
+    pub fn populate(&self, body: &[u8]) -> Result<(), StartError> {
+        let reply = admin::populate(body, &*self.routes());
+        match reply.status {
+            201 => Ok(()),
+            _ => Err(StartError(String::from_utf8_lossy(&reply.body).into_owned())),
+        }
+    }
+
     /// Connections in flight on all routes.
     pub fn in_flight(&self) -> usize {
         self.shared.ledger.in_flight()
@@ -113,13 +143,12 @@ impl Running {
     }
 
     /// Refuses new connections from now on. What receives a message when the last connection
-    /// has left, and the number of those still there.
-    pub fn drain(&mut self) -> (Receiver<()>, usize) {
+    /// has left; it may be one of an earlier moment, so look at `in_flight`.
+    pub fn drain(&mut self) -> Receiver<()> {
         self.routes.refuse();
-        let _ = self.all_left.try_recv(); // an earlier moment without connections
         let in_flight = self.in_flight();
         self.shared.journal.note(Event::Draining(in_flight));
-        (self.all_left.clone(), in_flight)
+        self.all_left.clone()
     }
 
     /// Cuts what is still in flight, and waits for every thread.

@@ -8,6 +8,7 @@ use log::Level;
 use serde_json::Value;
 
 use crate::fault::Direction;
+use crate::fault::pipeline::{Deed, Total};
 use crate::units::Span;
 
 /// One thing that happened, as told to logs.
@@ -28,6 +29,8 @@ pub enum Event<'a> {
     Starting(&'a str, u64),
     /// A listener is bound.
     Listening(SocketAddr),
+    /// The admin API answers; and whether anybody who reaches it may use it.
+    Admin(SocketAddr, bool),
     /// All listeners accept; holds their number.
     Ready(usize),
     /// A client has connected.
@@ -38,6 +41,8 @@ pub enum Event<'a> {
     Dropped(&'a str),
     /// A fault made bytes later, for the first time in this direction.
     Delayed(&'a str, Direction, Span),
+    /// A fault did anything else for the first time in this direction, or would have done so.
+    Injected(&'a Injection<'a>),
     /// A limit of the route ended the connection; holds which one.
     TimedOut(Limit, Span),
     /// The upstream could not be reached; holds why.
@@ -50,6 +55,8 @@ pub enum Event<'a> {
     Draining(usize),
     /// No connection is in flight any more; holds how many had to be cut off.
     Drained(usize),
+    /// So many lines were lost, since nobody read them.
+    LogLost(u64),
     /// The process ends.
     Stopped,
 }
@@ -65,21 +72,34 @@ pub struct Closing {
     pub lived: Span,
     /// Why it ended.
     pub reason: Reason,
-    /// What delays added up to, by fault and direction.
-    pub delays: Vec<DelayTotal>,
+    /// What faults did in sum, by fault and direction.
+    pub totals: Vec<FaultTotal>,
 }
 
-/// The delays of one fault in one direction of a connection.
+/// What a fault did for the first time in one direction of a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DelayTotal {
+pub struct Injection<'a> {
+    /// The fault's name.
+    pub fault: &'a str,
+    /// Which way the bytes went.
+    pub direction: Direction,
+    /// What it did.
+    pub deed: Deed,
+    /// It only would have done so: its mode is shadow.
+    pub shadow: bool,
+}
+
+/// What one fault did in one direction of a connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FaultTotal {
     /// The fault's name.
     pub fault: String,
     /// Which way the bytes went.
     pub direction: Direction,
-    /// How many chunks were delayed.
-    pub chunks: u64,
-    /// The sum of their delays.
-    pub sum: Span,
+    /// The sums.
+    pub total: Total,
+    /// It only would have done so: its mode is shadow.
+    pub shadow: bool,
 }
 
 /// Which limit of a route was met.
@@ -164,7 +184,10 @@ impl Note<'_> {
     /// How important it is.
     pub fn level(&self) -> Level {
         match self.event {
-            Event::UpstreamFailed(_) | Event::Refused(..) => Level::Warn,
+            Event::UpstreamFailed(_)
+            | Event::Refused(..)
+            | Event::Admin(_, true)
+            | Event::LogLost(_) => Level::Warn,
             _ => Level::Info,
         }
     }
@@ -174,17 +197,20 @@ impl Note<'_> {
         match self.event {
             Event::Starting(..) => "starting",
             Event::Listening(_) => "listening",
+            Event::Admin(..) => "admin",
             Event::Ready(_) => "ready",
             Event::Accepted(_) => "accepted",
             Event::Connected(..) => "connected",
             Event::Dropped(_) => "dropped",
             Event::Delayed(..) => "delayed",
+            Event::Injected(_) => "injected",
             Event::TimedOut(..) => "timed_out",
             Event::UpstreamFailed(_) => "upstream_failed",
             Event::Refused(..) => "refused",
             Event::Closed(_) => "closed",
             Event::Draining(_) => "draining",
             Event::Drained(_) => "drained",
+            Event::LogLost(_) => "log_lost",
             Event::Stopped => "stopped",
         }
     }
@@ -199,6 +225,10 @@ impl Note<'_> {
                 fields.extend([("version", (*version).into()), ("seed", (*seed).into())]);
             }
             Event::Listening(addr) => fields.push(("addr", addr.to_string().into())),
+            Event::Admin(addr, insecure) => {
+                fields.push(("addr", addr.to_string().into()));
+                fields.extend(insecure.then(|| ("insecure", true.into())));
+            }
             Event::Ready(routes) => fields.push(("routes", (*routes).into())),
             Event::Accepted(peer) => fields.push(("peer", peer.to_string().into())),
             Event::Connected(upstream, took) => {
@@ -210,6 +240,7 @@ impl Note<'_> {
                 ("direction", direction.as_str().into()),
                 ms(*delay),
             ]),
+            Event::Injected(injection) => injection.fields(&mut fields),
             Event::TimedOut(limit, after) => {
                 fields.extend([("limit", limit.as_str().into()), ms(*after)]);
             }
@@ -220,6 +251,7 @@ impl Note<'_> {
             Event::Closed(closing) => closing.fields(&mut fields),
             Event::Draining(in_flight) => fields.push(("in_flight", (*in_flight).into())),
             Event::Drained(cut) => fields.push(("cut", (*cut).into())),
+            Event::LogLost(lines) => fields.push(("lines", (*lines).into())),
             Event::Stopped => {}
         }
         fields
@@ -246,21 +278,67 @@ impl Closing {
         fields.push(("bytes_down", self.bytes_down.into()));
         fields.push(ms(self.lived));
         fields.push(("reason", self.reason.as_str().into()));
-        if !self.delays.is_empty() {
-            fields.push(("delayed", self.delays.iter().map(DelayTotal::to_json).collect()));
+        for (key, list) in [("delayed", self.delays()), ("injected", self.injected())] {
+            if !list.is_empty() {
+                fields.push((key, list.into()));
+            }
         }
+    }
+
+    /// The delays that were done, one item a fault and direction.
+    fn delays(&self) -> Vec<Value> {
+        let done = self.totals.iter().filter(|sum| sum.total.delayed_steps > 0 && !sum.shadow);
+        let item = |sum: &FaultTotal| {
+            serde_json::json!({
+                "fault": sum.fault,
+                "direction": sum.direction.as_str(),
+                "chunks": sum.total.delayed_steps,
+                "ms": in_ms(sum.total.delayed),
+            })
+        };
+        done.map(item).collect()
+    }
+
+    /// The bytes that faults took out or changed, one item an action.
+    fn injected(&self) -> Vec<Value> {
+        let mut items = Vec::new();
+        for sum in &self.totals {
+            let actions =
+                [("swallowed", sum.total.swallowed_bytes), ("changed", sum.total.changed_bytes)];
+            for (action, bytes) in actions.into_iter().filter(|(_, bytes)| *bytes > 0) {
+                items.push(serde_json::json!({
+                    "fault": sum.fault,
+                    "direction": sum.direction.as_str(),
+                    "action": action,
+                    "bytes": bytes,
+                    "mode": mode(sum.shadow),
+                }));
+            }
+        }
+        items
     }
 }
 
-impl DelayTotal {
-    fn to_json(&self) -> Value {
-        serde_json::json!({
-            "fault": self.fault,
-            "direction": self.direction.as_str(),
-            "chunks": self.chunks,
-            "ms": in_ms(self.sum),
-        })
+impl Injection<'_> {
+    fn fields(&self, fields: &mut Vec<(&'static str, Value)>) {
+        fields.push(("fault", self.fault.into()));
+        fields.push(("direction", self.direction.as_str().into()));
+        let (action, more) = match self.deed {
+            Deed::Delayed(by) => ("delayed", Some(ms(by))),
+            Deed::Held => ("held", None),
+            Deed::Swallowed(bytes) => ("swallowed", Some(("bytes", bytes.into()))),
+            Deed::Changed(bytes) => ("changed", Some(("bytes", bytes.into()))),
+            Deed::Closed => ("closed", None),
+            Deed::Reset => ("reset", None),
+        };
+        fields.push(("action", action.into()));
+        fields.extend(more);
+        fields.extend(self.shadow.then(|| ("mode", mode(true).into())));
     }
+}
+
+fn mode(shadow: bool) -> &'static str {
+    if shadow { "shadow" } else { "act" }
 }
 
 fn ms(span: Span) -> (&'static str, Value) {
@@ -414,27 +492,38 @@ mod tests {
             text(delayed),
             "delayed route=redis conn=17 fault=slow direction=downstream ms=1.5"
         );
+        let (fault, direction) = ("hole", Direction::Upstream);
+        let injected = Injection { fault, direction, deed: Deed::Swallowed(7), shadow: true };
+        assert_eq!(
+            text(Event::Injected(&injected)),
+            "injected route=redis conn=17 fault=hole direction=upstream action=swallowed bytes=7 \
+             mode=shadow"
+        );
         let refused = Event::Refused(Refusal::MaxConnections, 3);
         assert_eq!(text(refused), "refused route=redis conn=17 reason=maxConnections count=3");
     }
 
     #[test]
     fn the_close_carries_the_totals() {
-        let delay = DelayTotal {
-            fault: "slow".into(),
+        let total = Total { delayed_steps: 2, delayed: Span::from_ms(400), ..Total::default() };
+        let swallowed = Total { swallowed_bytes: 9, ..Total::default() };
+        let sum = |fault: &str, total, shadow| FaultTotal {
+            fault: fault.into(),
             direction: Direction::Downstream,
-            chunks: 2,
-            sum: Span::from_ms(400),
+            total,
+            shadow,
         };
+        let totals = vec![sum("slow", total, false), sum("hole", swallowed, true)];
         let closing = Closing {
             bytes_up: 1,
             bytes_down: 2,
             lived: Span::from_ms(3),
             reason: Reason::Finished,
-            delays: vec![delay],
+            totals,
         };
         let expected = "closed route=redis conn=17 bytes_up=1 bytes_down=2 ms=3.0 reason=finished \
-                        delayed=2:downstream:slow:400.0";
+                        delayed=2:downstream:slow:400.0 \
+                        injected=swallowed:9:downstream:hole:shadow";
         assert_eq!(text(Event::Closed(&closing)), expected);
     }
 

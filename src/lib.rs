@@ -9,6 +9,8 @@ pub mod dice;
 
 pub mod problem;
 
+pub mod http;
+
 pub mod fault;
 
 pub mod config;
@@ -16,6 +18,8 @@ pub mod config;
 pub mod journal;
 
 pub mod control;
+
+pub mod admin;
 
 pub mod shell;
 

@@ -54,11 +54,6 @@ impl Problems {
         self.list.is_empty()
     }
 
-    /// Keeps what is sorted by place in the text, for the reader who goes from top to bottom.
-    pub fn sort(&mut self) {
-        self.list.sort_by_key(|problem| problem.pos);
-    }
-
     /// The lines to show, each begun with the name of the source.
     pub fn lines(&self, source: &str) -> Vec<String> {
         let mut lines: Vec<String> = self.list.iter().map(|problem| problem.line(source)).collect();

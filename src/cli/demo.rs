@@ -42,5 +42,5 @@ pub(super) fn run(overrides: &Overrides) -> Result<(), Failure> {
     };
     apply(overrides, &mut plan);
     print(&guide)?;
-    serve(plan, &signals)
+    serve(plan, overrides.insecure_admin, &signals)
 }

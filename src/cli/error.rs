@@ -2,13 +2,17 @@
 
 use std::fmt;
 
+use super::client::Misuse;
 use super::command_hint;
 use super::options::{CONFIG, OPTIONS, Opt, Verb};
+use super::toxiproxy_server::{self, ServerMisuse};
 use crate::problem::did_you_mean;
 
 /// Why a command line cannot be understood. Prints as one line without the program's name.
 #[derive(Debug, PartialEq)]
 pub enum UsageError {
+    /// What is wrong for toxiproxy-server; its usage stands below.
+    ToxiproxyServer(ServerMisuse),
     /// An option nobody knows.
     Unknown(String),
     /// An option of other commands.
@@ -49,6 +53,8 @@ pub enum UsageError {
     SurplusWord(Verb, String),
     /// `help` with a word that is no command.
     UnknownTopic(String),
+    /// The client would not understand it.
+    Client(Misuse),
 }
 
 impl fmt::Display for UsageError {
@@ -99,6 +105,10 @@ impl fmt::Display for UsageError {
             UsageError::SurplusWord(verb, word) => {
                 let usage = verb.row().usage[0];
                 write!(out, "{word:?}: unexpected (write chaos-proxy {usage})")
+            }
+            UsageError::Client(misuse) => misuse.fmt(out),
+            UsageError::ToxiproxyServer(misuse) => {
+                write!(out, "{misuse}\n{}", toxiproxy_server::usage("toxiproxy-server").trim_end())
             }
             UsageError::UnknownTopic(word) => {
                 let names: Vec<&str> = super::COMMANDS.iter().map(|row| row.name).collect();

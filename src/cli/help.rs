@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::client::client_commands;
 use super::options::{COMMANDS, OPTIONS, Opt, Verb};
 
 const PROGRAM: &str = env!("CARGO_PKG_NAME");
@@ -24,7 +25,7 @@ Examples:
 const EXIT_CODES: &str = "
 Exit codes:
   0  fine, also after SIGTERM or SIGINT
-  1  could not run: an address in use, a file that cannot be read
+  1  could not run: an address in use, no thread or descriptor left
   2  the command line or the configuration is wrong
 ";
 
@@ -48,6 +49,8 @@ fn overview() -> String {
     for row in COMMANDS {
         push(&mut text, format_args!("  {:7} {}\n", row.name, row.about));
     }
+    text += "\nCommands to a running server, as toxiproxy-cli has them (see help list):\n";
+    text += &client_commands();
     push_options(&mut text, |_| true);
     text + "\nA flag goes over its environment variable, and that over the file.\n"
         + EXAMPLES

@@ -4,8 +4,10 @@
 //! args, env --> parse --> Command --> (main) run | check | print a text
 //! ```
 //!
-//! `serve`, `signals` and `demo` carry a command out; the rest is pure.
+//! `serve`, `signals`, `demo` and `client::run` carry a command out; the rest is pure.
 
+mod admin;
+pub mod client;
 mod demo;
 mod error;
 mod faults;
@@ -14,10 +16,11 @@ mod options;
 mod parse;
 mod serve;
 mod signals;
+pub mod toxiproxy_server;
 
 use std::path::PathBuf;
 
-use crate::config::plan::{LogFormat, LogLevel};
+use crate::config::plan::{Endpoint, LogFormat, LogLevel};
 use crate::problem::did_you_mean;
 use crate::units::Span;
 
@@ -25,7 +28,7 @@ pub use error::UsageError;
 pub use faults::{faults_json, faults_text};
 pub use help::{help, version};
 pub use options::{COMMANDS, CommandRow, OPTIONS, Opt, Takes, Verb};
-pub use parse::parse;
+pub use parse::{parse, parse_called};
 pub use serve::{Failure, execute};
 
 /// What the caller asked for.
@@ -42,6 +45,10 @@ pub enum Command {
     },
     /// Serve the built-in example.
     Demo(Overrides),
+    /// Ask a running server, as toxiproxy-cli does.
+    Client(client::Asked),
+    /// Be Toxiproxy's server.
+    ToxiproxyServer(toxiproxy_server::ServerAsked),
     /// Explain one command, or all of it.
     Help(Option<Verb>),
     /// Tell the version.
@@ -79,7 +86,7 @@ pub enum Source {
 }
 
 /// Values that go over those of the configuration: from a flag, or else from the environment.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Overrides {
     /// The seed of every decision.
     pub seed: Option<u64>,
@@ -89,12 +96,19 @@ pub struct Overrides {
     pub log_format: Option<LogFormat>,
     /// How long a stop waits.
     pub grace: Option<Span>,
+    /// Where the admin API listens.
+    pub admin: Option<Endpoint>,
+    /// Whether it may do so beyond this machine without a token.
+    pub insecure_admin: bool,
 }
 
 /// For a file that is not there and may have been meant as a command:
 /// `", did you mean \"check\"?"`, or nothing.
 pub fn command_hint(word: &str) -> String {
-    did_you_mean(word, COMMANDS.iter().map(|row| row.name))
+    if COMMANDS.iter().any(|row| row.name == word) {
+        return String::new();
+    }
+    did_you_mean(word, COMMANDS.iter().map(|row| row.name).chain(client::words("")))
 }
 
 #[cfg(test)]
@@ -102,6 +116,7 @@ mod tests {
     #[test]
     fn a_missing_file_may_be_a_command() {
         assert_eq!(super::command_hint("chekc"), r#", did you mean "check"?"#);
+        assert_eq!(super::command_hint("inspekt"), r#", did you mean "inspect"?"#);
         assert_eq!(super::command_hint("chaos.yaml"), "");
     }
 }

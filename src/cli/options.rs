@@ -39,7 +39,7 @@ pub static COMMANDS: &[CommandRow] = &[
         verb: Verb::Run,
         name: "run",
         usage: &[
-            "[run] [CONFIG | -c FILE | -c -] [--seed N] [--log-level LEVEL] [--log-format FORMAT]",
+            "[run] [CONFIG | -c FILE | -c -] [--admin ADDR] [--seed N] [--log-level LEVEL]",
             "[run] --route LISTEN=UPSTREAM [--latency-ms N] [--drop-rate F] [--timeout-ms N]",
         ],
         about: "serve the routes until SIGTERM or SIGINT, then drain; the word may be left out",
@@ -294,13 +294,32 @@ pub(super) static GRACE_MS: Opt = Opt {
     ..SWITCH
 };
 
+/// The admin API.
+pub(super) static ADMIN: Opt = Opt {
+    name: "--admin",
+    takes: Takes::Text { placeholder: "ADDR", allowed: "host:port, such as 127.0.0.1:8474" },
+    env: Some("CHAOS_PROXY_ADMIN"),
+    verbs: SERVING,
+    default: Some("off; 127.0.0.1:8474 for demo"),
+    about: "serve the admin API there: Toxiproxy's, so that its clients work",
+    ..SWITCH
+};
+
+/// The admin API for whoever can reach it.
+pub(super) static INSECURE_ADMIN: Opt = Opt {
+    name: "--insecure-admin",
+    verbs: SERVING,
+    about: "allow the admin API beyond this machine without a token",
+    ..SWITCH
+};
+
 /// Less in the log.
 pub(super) static QUIET: Opt =
-    Opt { name: "--quiet", about: "the same as --log-level warn", ..SWITCH };
+    Opt { name: "--quiet", verbs: SERVING, about: "the same as --log-level warn", ..SWITCH };
 
 /// More in the log.
 pub(super) static VERBOSE: Opt =
-    Opt { name: "--verbose", about: "the same as --log-level debug", ..SWITCH };
+    Opt { name: "--verbose", verbs: SERVING, about: "the same as --log-level debug", ..SWITCH };
 
 /// The listing of faults for programs.
 pub(super) static JSON: Opt = Opt {
@@ -339,6 +358,8 @@ pub static OPTIONS: &[&Opt] = &[
     &LOG_LEVEL,
     &LOG_FORMAT,
     &GRACE_MS,
+    &ADMIN,
+    &INSECURE_ADMIN,
     &QUIET,
     &VERBOSE,
     &JSON,

@@ -1,25 +1,58 @@
 //! Arguments and environment to a `Command`.
 
 use std::ffi::OsString;
+use std::path::Path;
 
+use super::client::{self, Style};
 use super::error::UsageError;
 use super::options::{
-    CONFIG, DROP_RATE, FORMATS, GRACE_MS, HELP, JSON, LATENCY_MS, LEVELS, LOG_FORMAT, LOG_LEVEL,
-    Opt, QUIET, ROUTE, SEED, TIMEOUT_MS, Takes, VERBOSE, VERSION, Verb,
+    ADMIN, CONFIG, DROP_RATE, FORMATS, GRACE_MS, HELP, INSECURE_ADMIN, JSON, LATENCY_MS, LEVELS,
+    LOG_FORMAT, LOG_LEVEL, Opt, QUIET, ROUTE, SEED, TIMEOUT_MS, Takes, VERBOSE, VERSION, Verb,
 };
-use super::{Command, Overrides, RunOptions, Source};
+use super::{Command, Overrides, RunOptions, Source, toxiproxy_server};
+use crate::config;
 use crate::config::plan::LogLevel;
 use crate::units::Span;
 
 /// Looks up a variable of the environment.
 type Env<'a> = &'a dyn Fn(&str) -> Option<OsString>;
 
+/// The name, or its end, by which the program is the client of a server and nothing else.
+const CLIENT_NAME: &str = "toxiproxy-cli";
+
+/// The name, or its end, by which the program is Toxiproxy's server; also the command for it.
+const SERVER_NAME: &str = "toxiproxy-server";
+
+/// The command for these arguments, the name by which the program was called first.
+pub fn parse_called(
+    args: impl IntoIterator<Item = OsString>,
+    env: Env<'_>,
+) -> Result<Command, UsageError> {
+    let mut args = args.into_iter();
+    let name = args.next().unwrap_or_default();
+    let name = Path::new(&name).file_name().unwrap_or_default();
+    match name.as_encoded_bytes() {
+        name if name.ends_with(CLIENT_NAME.as_bytes()) => for_client(args, env, Style::Toxiproxy),
+        name if name.ends_with(SERVER_NAME.as_bytes()) || name == b"toxiproxy" => {
+            for_server(args, env)
+        }
+        _ => parse(args, env),
+    }
+}
+
 /// The command that `args` (without the name of the program) and the environment ask for.
 ///
 /// A flag goes over its variable; an empty variable counts as not set. Variables are looked at
 /// only by commands that use them, so that a bad one never stands before `--help`.
 pub fn parse(args: impl Iterator<Item = OsString>, env: Env<'_>) -> Result<Command, UsageError> {
-    let mut given = Given::collect(args)?;
+    let args: Vec<OsString> = args.collect();
+    if args.first().is_some_and(|word| word == SERVER_NAME) {
+        return for_server(args.into_iter().skip(1), env);
+    }
+    if client::is_meant(&args) {
+        return for_client(args.into_iter(), env, Style::Chaos);
+    }
+    let mut given = Given::collect(args.into_iter())?;
     let verb = given.take_verb();
     if given.has(&HELP) {
         return Ok(Command::Help(verb));
@@ -40,6 +73,20 @@ pub fn parse(args: impl Iterator<Item = OsString>, env: Env<'_>) -> Result<Comma
         }
         Verb::Help => given.no_words(verb, 1).and_then(|()| topic(&given)).map(Command::Help),
     }
+}
+
+fn for_server(args: impl Iterator<Item = OsString>, env: Env<'_>) -> Result<Command, UsageError> {
+    toxiproxy_server::parse(args, env)
+        .map(Command::ToxiproxyServer)
+        .map_err(UsageError::ToxiproxyServer)
+}
+
+fn for_client(
+    args: impl Iterator<Item = OsString>,
+    env: Env<'_>,
+    style: Style,
+) -> Result<Command, UsageError> {
+    client::parse(args, env, style).map(Command::Client).map_err(UsageError::Client)
 }
 
 /// The arguments, sorted into options and words; nothing is judged beyond its shape.
@@ -200,6 +247,8 @@ fn overrides(given: &Given, env: Env<'_>) -> Result<Overrides, UsageError> {
             word(opt, text).and_then(|n| FORMATS.get(n).copied())
         })?,
         grace: valued(&GRACE_MS, given, env, whole)?.map(Span::from_ms),
+        admin: valued(&ADMIN, given, env, |_, text| config::listen_endpoint(text).ok())?,
+        insecure_admin: given.has(&INSECURE_ADMIN),
     })
 }
 
@@ -289,6 +338,8 @@ mod tests {
             Ok(Command::Check(options)) => format!("check {}", options_short(&options)),
             Ok(Command::Demo(overrides)) => format!("demo{}", overrides_short(&overrides)),
             Ok(Command::Faults { json }) => format!("faults json={json}"),
+            Ok(Command::Client(asked)) => format!("client {asked:?}"),
+            Ok(Command::ToxiproxyServer(asked)) => format!("toxiproxy-server {asked:?}"),
             Ok(Command::Help(topic)) => format!("help {topic:?}"),
             Ok(Command::Version) => "version".to_owned(),
             Err(error) => error.to_string(),
@@ -393,6 +444,20 @@ mod tests {
         check("--seed x --help", "help None");
         check("--help CHAOS_PROXY_SEED=x", "help None");
         check("faults CHAOS_PROXY_SEED=x", "faults json=false");
+    }
+
+    #[test]
+    fn the_client_by_its_words_or_by_the_name_of_the_program() {
+        let called = |line: &str| {
+            let command = parse_called(line.split(' ').map(Into::into), &|_| None);
+            matches!(command, Ok(Command::Client(_)) | Err(UsageError::Client(_)))
+        };
+        for line in ["chaos-proxy list", "toxiproxy-cli run", "/bin/my-toxiproxy-cli -h h:1 ls"] {
+            assert!(called(line), "{line}");
+        }
+        for line in ["chaos-proxy run list", "/toxiproxy-cli/chaos-proxy a.yaml", ""] {
+            assert!(!called(line), "{line}");
+        }
     }
 
     #[test]

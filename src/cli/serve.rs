@@ -6,12 +6,15 @@ use std::io::{self, Read, Write};
 use std::path::Path;
 
 use super::signals::Signals;
-use super::{Command, Overrides, RunOptions, Source, demo};
-use crate::config::{self, SIZE_MAX, plan::Plan};
+use super::toxiproxy_server::{self, ServerAsked};
+use super::{Command, Overrides, RunOptions, Source, admin, client, demo};
+use crate::config::plan::{Admin, Plan};
+use crate::config::{self, SIZE_MAX};
 use crate::embed::Running;
 use crate::problem::Problems;
 use crate::shell::dial::words;
 use crate::shell::logger;
+use crate::units::Span;
 
 /// Done, or stopped as asked.
 const FINE: u8 = 0;
@@ -36,6 +39,8 @@ pub fn execute(command: Command) -> u8 {
         Command::Faults { json: true } => print(&super::faults_json()),
         Command::Faults { json: false } => print(&super::faults_text()),
         Command::Demo(overrides) => demo::run(&overrides),
+        Command::Client(asked) => client::run(&asked),
+        Command::ToxiproxyServer(asked) => toxiproxy_server(asked),
         Command::Help(verb) => print(&super::help(verb)),
         Command::Version => print(&super::version()),
     };
@@ -81,7 +86,7 @@ pub(super) fn print(text: &str) -> Result<(), Failure> {
 fn run(options: &RunOptions) -> Result<(), Failure> {
     let signals = Signals::listen().map_err(|error| Failure::could_not_run(&error))?;
     let plan = read_plan(options)?;
-    serve(plan, &signals)
+    serve(plan, options.overrides.insecure_admin, &signals)
 }
 
 fn check(options: &RunOptions) -> Result<(), Failure> {
@@ -122,6 +127,12 @@ pub(super) fn apply(overrides: &Overrides, plan: &mut Plan) {
     plan.log.level = overrides.log_level.unwrap_or(plan.log.level);
     plan.log.format = overrides.log_format.unwrap_or(plan.log.format);
     plan.shutdown.grace = overrides.grace.unwrap_or(plan.shutdown.grace);
+    if let Some(listen) = &overrides.admin {
+        match &mut plan.admin {
+            Some(admin) => admin.listen = listen.clone(),
+            None => plan.admin = Some(Admin::at(listen.clone())),
+        }
+    }
 }
 
 fn read_file(path: &Path) -> io::Result<Vec<u8>> {
@@ -141,18 +152,66 @@ fn cannot_read(name: &str, error: &io::Error) -> Failure {
             format!("no such file (give the path of a configuration{})", super::command_hint(name))
         }
         io::ErrorKind::IsADirectory => "a directory (name a file in it)".to_owned(),
-        io::ErrorKind::PermissionDenied => "no permission to read it".to_owned(),
+        io::ErrorKind::PermissionDenied => "no permission to read it (change its mode)".to_owned(),
         _ => words(error),
     };
-    Failure { lines: vec![format!("chaos-proxy: {name:?}: {reason}")], code: NOT_VALID }
+    Failure {
+        lines: vec![format!("chaos-proxy: {}: {reason}", name.escape_debug())],
+        code: NOT_VALID,
+    }
 }
 
 /// Serves until the signals say otherwise.
-pub(super) fn serve(plan: Plan, signals: &Signals) -> Result<(), Failure> {
+pub(super) fn serve(plan: Plan, insecure: bool, signals: &Signals) -> Result<(), Failure> {
     let grace = plan.shutdown.grace;
-    let sink = logger::start(plan.log);
+    let admin = match &plan.admin {
+        Some(admin) => Some(admin::Ready::bind(admin, insecure)?),
+        None => None,
+    };
+    let draining = admin.as_ref().map(admin::Ready::draining).unwrap_or_default();
+    let (sink, log) = logger::start(plan.log);
+    signals.hold();
     let running =
         Running::start_with(plan, sink).map_err(|error| Failure::could_not_run(&error))?;
-    signals.serve(running, grace);
+    let server = match admin {
+        Some(ready) => Some(ready.open(&running)?),
+        None => None,
+    };
+    signals.serve(running, grace, &draining, server);
+    log.finish();
+    Ok(())
+}
+
+/// Serves Toxiproxy's API, with the proxies of its file to begin with.
+fn toxiproxy_server(asked: ServerAsked) -> Result<(), Failure> {
+    let options = match asked {
+        ServerAsked::Serve(options) => options,
+        ServerAsked::Version => return print(&toxiproxy_server::version()),
+        ServerAsked::Help => return print(&toxiproxy_server::usage("toxiproxy-server")),
+    };
+    let signals = Signals::listen().map_err(|error| Failure::could_not_run(&error))?;
+    let plan = options.plan().map_err(|error| Failure::usage(&error))?;
+    let proxies = match &options.config {
+        None => Vec::new(),
+        Some(path) => {
+            read_file(path).map_err(|error| cannot_read(&path.display().to_string(), &error))?
+        }
+    };
+    let ready = match &plan.admin {
+        Some(admin) => admin::Ready::bind(admin, true)?,
+        None => unreachable!("the server of an API has one"),
+    };
+    let draining = ready.draining();
+    let (sink, log) = logger::start(plan.log);
+    signals.hold();
+    let running =
+        Running::start_with(plan, sink).map_err(|error| Failure::could_not_run(&error))?;
+    if options.config.is_some() {
+        running.populate(&proxies).map_err(|error| Failure::usage(&error))?;
+    }
+    let server = ready.open(&running)?;
+    // Toxiproxy does not wait for connections in flight, and nobody who replaces it expects that.
+    signals.serve(running, Span::ZERO, &draining, Some(server));
+    log.finish();
     Ok(())
 }

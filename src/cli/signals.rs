@@ -13,6 +13,7 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, after, bounded, select};
 
 use crate::embed::{self, Running};
+use crate::shell::admin_server::AdminServer;
 use crate::units::Span;
 
 /// After the second signal the process ends by then, whatever its threads do.
@@ -25,7 +26,7 @@ pub(super) struct Signals {
 }
 
 impl Signals {
-    /// Handles them from now on; until `serve`, one of them ends the process with code 0. Takes
+    /// Handles them from now on; until `hold`, one of them ends the process with code 0. Takes
     /// the process for the proxy first, since handling signals starts its second thread.
     pub(super) fn listen() -> Result<Signals, ctrlc::Error> {
         embed::claim_process();
@@ -47,18 +48,32 @@ impl Signals {
         Ok(Signals { received, ready })
     }
 
-    /// Serves until the first signal, drains, and stops.
-    pub(super) fn serve(&self, mut running: Running, grace: Span) {
+    /// From now on a signal is a wish to drain, not to end at once; said before `ready` is told.
+    pub(super) fn hold(&self) {
         self.ready.store(true, Ordering::SeqCst);
+    }
+
+    /// Serves until the first signal, sets `draining`, drains, and stops; the admin API answers
+    /// until then.
+    pub(super) fn serve(
+        &self,
+        mut running: Running,
+        grace: Span,
+        draining: &AtomicBool,
+        admin: Option<AdminServer>,
+    ) {
         let _ = self.received.recv(); // the handler keeps the sender for ever
-        let (all_left, in_flight) = running.drain();
-        if in_flight > 0 {
+        draining.store(true, Ordering::SeqCst);
+        let all_left = running.drain();
+        let grace = after(grace.to_duration());
+        while running.in_flight() > 0 {
             select! {
-                recv(all_left) -> _ => {}
-                recv(self.received) -> _ => {}
-                recv(after(grace.to_duration())) -> _ => {}
+                recv(all_left) -> _ => {} // told late, maybe: looked at again
+                recv(self.received) -> _ => break,
+                recv(grace) -> _ => break,
             }
         }
+        drop(admin);
         running.stop();
     }
 }

@@ -54,9 +54,30 @@ enum Mode {
     Hang,
 }
 
+/// A client that waits for a thread; when there is none, it is reset.
+pub struct Unserved(Option<Accepted>);
+
+impl Unserved {
+    /// Holds a client until it is served.
+    pub fn new(accepted: Accepted) -> Unserved {
+        Unserved(Some(accepted))
+    }
+
+    /// Serves it to its end.
+    pub fn serve(mut self) {
+        self.0.take().into_iter().for_each(serve);
+    }
+}
+
+impl Drop for Unserved {
+    fn drop(&mut self) {
+        self.0.iter().for_each(|accepted| sys::reset(&accepted.client));
+    }
+}
+
 /// Serves one client to its end; runs on a copy thread, which goes on as the one that copies
 /// towards the upstream.
-pub fn serve(accepted: Accepted) {
+fn serve(accepted: Accepted) {
     sys::schedule(Policy::Batch); // whatever this thread did before
     let route = Arc::clone(&accepted.route);
     route.note(accepted.number, Event::Accepted(accepted.peer));
@@ -172,7 +193,7 @@ impl Accepted {
 
     fn dial(self) {
         let Accepted { route, clock, .. } = &self;
-        let deadline = clock.now() + route.plan.limits.connect;
+        let (deadline, _, _) = self.dial_bound();
         let dialer = Dialer { route, client: &self.client, clock: *clock, deadline };
         match dialer.dial() {
             Ok((upstream, addr)) => {
@@ -191,11 +212,25 @@ impl Accepted {
         }
     }
 
+    /// When dialling is over, by which limit of the route, and how long that one is: the budget for
+    /// dialling, and what bounds the connection as a whole.
+    fn dial_bound(&self) -> (Time, Limit, Span) {
+        let limits = &self.route.plan.limits;
+        let never = Span(u64::MAX);
+        let bounds = [
+            (limits.connect, Limit::Connect),
+            (limits.idle.unwrap_or(never), Limit::Idle),
+            (limits.lifetime.unwrap_or(never), Limit::Lifetime),
+        ];
+        let (span, limit) = bounds.into_iter().min_by_key(|(span, _)| *span).unwrap_or(bounds[0]);
+        (Time::ZERO + span, limit, span)
+    }
+
     /// The upstream was not reached: the client is reset.
     fn fail(&self, error: &DialError) {
         if let DialError::TimedOut(_) = error {
-            let budget = self.route.plan.limits.connect;
-            self.route.note(self.number, Event::TimedOut(Limit::Connect, budget));
+            let (_, limit, span) = self.dial_bound();
+            self.route.note(self.number, Event::TimedOut(limit, span));
         }
         self.route.note(self.number, Event::UpstreamFailed(&error.to_string()));
         count(&self.route.counters().upstream_failed, 1);
@@ -228,7 +263,7 @@ impl Accepted {
             bytes_down: 0,
             lived: self.clock.elapsed(),
             reason,
-            delays: Vec::new(),
+            totals: Vec::new(),
         };
         self.route.note(self.number, Event::Closed(&closing));
         count(&self.route.counters().closed, 1);

@@ -156,9 +156,20 @@ fn failed(error: io::Error) -> DialError {
     DialError::Failed(words(&error))
 }
 
-/// The system's words for an error, without its number.
+/// The system's words for an error, without its number; where C libraries differ, those of Linux's
+/// manual, which clients of Toxiproxy compare.
 pub fn words(error: &io::Error) -> String {
-    let text = error.to_string();
-    let end = text.find(" (os error").unwrap_or(text.len());
-    text[..end].to_lowercase()
+    let known = match error.raw_os_error() {
+        Some(libc::EADDRINUSE) => "address already in use",
+        Some(libc::EADDRNOTAVAIL) => "cannot assign requested address",
+        Some(libc::EMFILE | libc::ENFILE) => "too many open files",
+        Some(libc::EHOSTUNREACH) => "no route to host",
+        Some(libc::ENETUNREACH) => "network is unreachable",
+        _ => {
+            let text = error.to_string();
+            let end = text.find(" (os error").unwrap_or(text.len());
+            return text[..end].to_lowercase();
+        }
+    };
+    known.to_owned()
 }

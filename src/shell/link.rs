@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use crate::control::Cut;
 use crate::control::ledger::Seat;
 use crate::fault::Direction;
-use crate::journal::{Closing, DelayTotal, Event, Limit, Reason, count};
+use crate::journal::{Closing, Event, FaultTotal, Limit, Reason, count};
 use crate::shell::clock::Clock;
 use crate::shell::route::Route;
 use crate::shell::sys;
@@ -30,7 +30,7 @@ pub struct Link {
     bytes: [AtomicU64; 2],
     finished: [AtomicBool; 2],
     fate: OnceLock<Reason>,
-    delays: Mutex<Vec<DelayTotal>>,
+    totals: Mutex<Vec<FaultTotal>>,
     _seat: Seat, // last: dropped after the sockets
 }
 
@@ -61,7 +61,7 @@ impl Link {
             bytes: Default::default(),
             finished: Default::default(),
             fate: OnceLock::new(),
-            delays: Mutex::default(),
+            totals: Mutex::default(),
             _seat: ends.seat,
         })
     }
@@ -112,6 +112,12 @@ impl Link {
         idle.min(limits.end_of_life())
     }
 
+    /// True when its route has a limit of time.
+    pub fn is_limited(&self) -> bool {
+        let limits = &self.route.plan.limits;
+        limits.idle.is_some() || limits.lifetime.is_some()
+    }
+
     /// Ends the connection with FIN when a limit is met at `now`; true when it is over.
     pub fn enforce_limits(&self, now: Time) -> bool {
         if now < self.deadline() {
@@ -159,9 +165,9 @@ impl Link {
         self.finished[direction as usize].load(Ordering::SeqCst)
     }
 
-    /// Remembers what delays added up to, for the note at the close.
-    pub fn add_delays(&self, totals: impl Iterator<Item = DelayTotal>) {
-        self.delays.lock().unwrap_or_else(PoisonError::into_inner).extend(totals);
+    /// Remembers what faults did in sum, for the note at the close.
+    pub fn add_totals(&self, totals: impl Iterator<Item = FaultTotal>) {
+        self.totals.lock().unwrap_or_else(PoisonError::into_inner).extend(totals);
     }
 
     /// Tells what happened on this connection.
@@ -173,13 +179,13 @@ impl Link {
 impl Drop for Link {
     fn drop(&mut self) {
         let bytes = |direction: Direction| self.bytes[direction as usize].load(Ordering::Relaxed);
-        let delays = self.delays.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let totals = self.totals.get_mut().unwrap_or_else(PoisonError::into_inner);
         let closing = Closing {
             bytes_up: bytes(Direction::Upstream),
             bytes_down: bytes(Direction::Downstream),
             lived: self.clock.elapsed(),
             reason: self.fate.get().copied().unwrap_or(Reason::Finished),
-            delays: std::mem::take(delays),
+            totals: std::mem::take(totals),
         };
         self.note(Event::Closed(&closing));
         count(&self.route.counters().closed, 1); // told first: who sees the count finds the note

@@ -13,7 +13,7 @@ use socket2::SockRef;
 use crate::config::plan::Endpoint;
 use crate::journal::{Event, Refusal, count};
 use crate::shell::clock::Clock;
-use crate::shell::connection::{Accepted, serve};
+use crate::shell::connection::{Accepted, Unserved};
 use crate::shell::dial::words;
 use crate::shell::resolve;
 use crate::shell::route::Route;
@@ -24,8 +24,9 @@ use crate::shell::threads::Named;
 /// 2,000 simultaneous connects took up to 2.07 s; with this 0.11 s.
 const BACKLOG: i32 = 4096;
 
-/// How long accepting pauses when the system has nothing left: doubled up to the second.
-const BACK_OFF: [Duration; 2] = [Duration::from_millis(10), Duration::from_millis(250)];
+/// How long accepting pauses when the system has nothing left: doubled from the first of these up
+/// to the second one.
+pub(super) const BACK_OFF: [Duration; 2] = [Duration::from_millis(10), Duration::from_millis(250)];
 
 /// A bound listener that does not accept yet.
 pub struct Bound {
@@ -61,6 +62,11 @@ impl Bound {
         Err(last)
     }
 
+    /// The bare listener, for who accepts by itself.
+    pub fn into_listener(self) -> TcpListener {
+        self.listener
+    }
+
     /// Begins to accept, until what this gives is stopped or dropped.
     pub fn accept(self, route: Arc<Route>) -> io::Result<Accepting> {
         let listener = Arc::new(self.listener);
@@ -75,8 +81,9 @@ impl Bound {
 }
 
 /// What the user can do about a failed bind.
-fn hint(error: &io::Error) -> &'static str {
+pub fn hint(error: &io::Error) -> &'static str {
     match error.kind() {
+        _ if sys::is_out_of_descriptors(error) => "raise the limit of descriptors (ulimit -n)",
         io::ErrorKind::AddrInUse => "another process listens there",
         io::ErrorKind::AddrNotAvailable => "this machine has no such address",
         io::ErrorKind::PermissionDenied => "ports below 1024 need rights; choose a higher one",
@@ -171,8 +178,8 @@ impl Acceptor<'_> {
             return route.refuse(Some(&client), Refusal::MaxConnections);
         };
         let accepted = Accepted { route: Arc::clone(route), number, client, peer, clock, seat };
-        // When there is no thread, the job is dropped and its client closed without a word more.
-        if route.shared.pool.run(Box::new(move || serve(accepted))).is_err() {
+        let unserved = Unserved::new(accepted); // reset when it is dropped with its job
+        if route.shared.pool.run(Box::new(move || unserved.serve())).is_err() {
             route.refuse(None, Refusal::Threads);
         }
     }
@@ -205,7 +212,7 @@ impl Acceptor<'_> {
 }
 
 /// Errors that accept passes on from a connection that has died meanwhile (accept(2)).
-fn is_about_one_client(error: &io::Error) -> bool {
+pub(super) fn is_about_one_client(error: &io::Error) -> bool {
     use io::ErrorKind as Kind;
     matches!(
         error.kind(),

@@ -4,18 +4,44 @@
 //! and knows no JSON.
 
 use std::io::{self, LineWriter};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::Builder;
+use std::time::Duration;
 
-use log::{LevelFilter, log, log_enabled};
+use crossbeam_channel::{Receiver, Sender, bounded};
+use log::{Level, LevelFilter, log, log_enabled};
 use serde_json::Value;
 use simplelog::{ConfigBuilder, WriteLogger};
 use time::OffsetDateTime;
 
 use crate::config::plan::{Log, LogFormat, LogLevel};
-use crate::journal::{Note, Sink};
+use crate::journal::{Event, Note, Sink};
 use crate::shell::clock;
 
+/// Lines that may wait for a slow reader of stderr; beyond it they are lost, and counted.
+const LINES_MAX: usize = 8192;
+
+/// How long the end of the process waits for the last lines to be read.
+const FINISH_SPAN: Duration = Duration::from_millis(500);
+
+/// What one writes and the other prints.
+struct Line {
+    level: Level,
+    text: String,
+}
+
+/// The thread that writes. A reader that stops reading stops it, and nothing else.
+pub struct LogThread(Receiver<()>);
+
+impl LogThread {
+    /// Waits for the lines of a sink that is dropped; not for a reader that does not read.
+    pub fn finish(self) {
+        let _ = self.0.recv_timeout(FINISH_SPAN); // disconnected: all is written
+    }
+}
+
 /// Begins to log for the whole process. A second call changes nothing but the format.
-pub fn start(config: Log) -> Sink {
+pub fn start(config: Log) -> (Sink, LogThread) {
     let level = match config.level {
         LogLevel::Error => LevelFilter::Error,
         LogLevel::Warn => LevelFilter::Warn,
@@ -35,11 +61,37 @@ pub fn start(config: Log) -> Sink {
         LogFormat::Text => text_line,
         LogFormat::Json => json_line,
     };
-    Box::new(move |note| {
-        if log_enabled!(note.level()) {
-            log!(note.level(), "{}", line(note, &timestamp(clock::wall().into())));
+    let (sender, lines) = bounded::<Line>(LINES_MAX);
+    let (writing, written) = bounded(0);
+    // Not joined: it may be held up by who reads stderr. Without a thread nothing is logged.
+    let _ = Builder::new().name("log".into()).spawn(move || write(&lines, writing));
+    let lost = AtomicU64::new(0);
+    let sink: Sink = Box::new(move |note| {
+        if !log_enabled!(note.level()) {
+            return;
         }
-    })
+        let at = timestamp(clock::wall().into());
+        let before = lost.swap(0, Ordering::Relaxed);
+        if before > 0 {
+            let missing = Note { route: None, connection: None, event: Event::LogLost(before) };
+            let told = Line { level: missing.level(), text: line(&missing, &at) };
+            if sender.try_send(told).is_err() {
+                lost.fetch_add(before, Ordering::Relaxed);
+            }
+        }
+        let told = Line { level: note.level(), text: line(note, &at) };
+        if sender.try_send(told).is_err() {
+            lost.fetch_add(1, Ordering::Relaxed);
+        }
+    });
+    (sink, LogThread(written))
+}
+
+/// Writes lines until nobody can send any more; `_writing` is dropped with the last one.
+fn write(lines: &Receiver<Line>, _writing: Sender<()>) {
+    for line in lines {
+        log!(line.level, "{}", line.text);
+    }
 }
 
 /// `2026-01-02T03:04:05.678Z INFO  accepted route=redis conn=17 peer=127.0.0.1:51000`
@@ -86,7 +138,6 @@ mod tests {
     use serde_json::Map;
 
     use super::*;
-    use crate::journal::Event;
 
     #[test]
     fn both_shapes_of_a_line() {

@@ -26,6 +26,10 @@ pub mod listener;
 
 pub mod registry;
 
+pub mod admin_server;
+
 pub mod logger;
 
 pub mod demo;
+
+pub mod http_client;

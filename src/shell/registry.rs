@@ -13,7 +13,8 @@ use crate::config::plan::{self, Endpoint, Host, Limits};
 use crate::control::Cut;
 use crate::control::routes::{EditFaults, Refused, RouteEdit, RouteView, Routes};
 use crate::journal::Figures;
-use crate::shell::listener::{Accepting, Bound, tell};
+use crate::shell::dial::words;
+use crate::shell::listener::{Accepting, Bound, hint, tell};
 use crate::shell::resolve;
 use crate::shell::route::{Route, Shared, Tally};
 
@@ -70,7 +71,8 @@ impl Registry {
     pub fn bind(&self, plan: plan::Route) -> Result<Ready, String> {
         let bound = Bound::bind(&plan.listen)?;
         let tally = Arc::default();
-        let route = Route::new(&self.shared, plan, &tally).map_err(|error| error.to_string())?;
+        let failed = |error| format!("{}; {}", words(&error), hint(&error));
+        let route = Route::new(&self.shared, plan, &tally).map_err(failed)?;
         Ok(Ready { route: Arc::new(route), bound })
     }
 
@@ -171,8 +173,7 @@ impl Entry {
         let addrs = resolve::listen_addrs(&self.listen)
             .map_err(|reason| Refused::CannotListen(format!("listen tcp: {reason}")))?;
         let bound = Bound::bind_to(&addrs).map_err(|(addr, error)| {
-            let words = crate::shell::dial::words(&error);
-            Refused::CannotListen(format!("listen tcp {addr}: bind: {words}"))
+            Refused::CannotListen(format!("listen tcp {addr}: bind: {}", words(&error)))
         })?;
         let addr = bound.addr;
         let exhausted = |error: std::io::Error| Refused::Exhausted(error.to_string());

@@ -17,9 +17,9 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 
 use crate::control::{Cut, Generation};
-use crate::fault::pipeline::{Deed, Pipeline};
-use crate::fault::{Action, Direction, Step};
-use crate::journal::{DelayTotal, Event, Reason};
+use crate::fault::pipeline::{Deed, Pipeline, Total};
+use crate::fault::{Action, Direction, Mode, Spec, Step};
+use crate::journal::{Event, FaultTotal, Injection, Reason};
 use crate::shell::link::Link;
 use crate::shell::sys::{self, Found, Interest, Policy, Watch};
 use crate::units::{Span, Time};
@@ -33,6 +33,9 @@ const LARGE_BYTES: usize = 256 << 10;
 
 /// Bytes read at once when faults look at them: each chunk is copied to memory of its own.
 const CHUNK_BYTES: usize = 64 << 10;
+
+/// Reads in a row before limits and changes are looked at again: 4 MiB.
+const READS_MAX: usize = 16;
 
 /// A large buffer that was not used for this long is given back.
 const BUFFER_IDLE: Span = Span::from_ms(1000);
@@ -187,9 +190,13 @@ impl<'a> Flow<'a> {
         }
     }
 
-    /// Reads what is there, until the source has no more or there is no room for it.
+    /// Reads what is there, until the source has no more or there is no room for it. With faults
+    /// in force only one chunk: something else may be due before the next one.
     fn read(&mut self) -> Result<(), Over> {
-        while self.wants_to_read() {
+        for _ in 0..if self.passes { READS_MAX } else { 1 } {
+            if !self.wants_to_read() {
+                break;
+            }
             let buffer = self.buffer.get_or_insert_with(|| vec![0; SMALL_BYTES].into_boxed_slice());
             let size = if self.passes { buffer.len() } else { buffer.len().min(CHUNK_BYTES) };
             match (&*self.source).read(&mut buffer[..size]) {
@@ -197,7 +204,7 @@ impl<'a> Flow<'a> {
                 Ok(count) => {
                     self.take(count)?;
                     if count < size {
-                        return Ok(()); // what comes next is waited for
+                        break; // what comes next is waited for
                     }
                     self.grow();
                 }
@@ -261,10 +268,11 @@ impl<'a> Flow<'a> {
         let due = if self.blocked { self.pipeline.next_cut() } else { self.pipeline.next_due() };
         let deadline = due.unwrap_or(Time::NEVER).min(self.link.deadline());
         let timeout = match deadline {
-            Time::NEVER if self.holds_large_buffer() => Some(BUFFER_IDLE),
             Time::NEVER => None,
             deadline => Some(deadline - self.link.clock.now()),
         };
+        let gives_back = self.holds_large_buffer() && timeout.is_none_or(|t| t > BUFFER_IDLE);
+        let timeout = if gives_back { Some(BUFFER_IDLE) } else { timeout };
         sys::schedule(if self.passes { Policy::Batch } else { Policy::Normal });
         let of_source = if reads { Interest::Readable } else { Interest::Trouble };
         let of_target = if self.blocked { Interest::Writable } else { Interest::Trouble };
@@ -281,24 +289,16 @@ impl<'a> Flow<'a> {
         let Ok((wake, source, target)) = found else {
             return self.end(Reason::Internal, Cut::Reset).map(|()| Found::default());
         };
-        self.after_wait(wake, source, target, deadline)?;
+        if gives_back && !(wake.any() || source.any() || target.any()) {
+            self.buffer = None; // nothing came for so long
+        }
+        self.after_wait(wake, source, target)?;
         Ok(if reads { source } else { Found::default() })
     }
 
-    fn after_wait(
-        &mut self,
-        wake: Found,
-        source: Found,
-        target: Found,
-        deadline: Time,
-    ) -> Result<(), Over> {
-        if !(wake.any() || source.any() || target.any()) {
-            if deadline == Time::NEVER {
-                self.buffer = None; // nothing came for BUFFER_IDLE
-                return Ok(());
-            }
-            let over = self.link.enforce_limits(self.link.clock.now());
-            return if over { Err(Over) } else { Ok(()) };
+    fn after_wait(&mut self, wake: Found, source: Found, target: Found) -> Result<(), Over> {
+        if self.link.is_limited() && self.link.enforce_limits(self.link.clock.now()) {
+            return Err(Over);
         }
         if self.link.is_over() {
             return Err(Over);
@@ -375,9 +375,9 @@ impl<'a> Flow<'a> {
     }
 
     fn reason_of_end(&self) -> Reason {
-        match self.source_ended {
-            true => self.link.reset_by(self.direction, true),
-            false => Reason::Fault,
+        match self.pipeline.is_ended_by_fault() {
+            true => Reason::Fault,
+            false => self.link.reset_by(self.direction, true),
         }
     }
 
@@ -389,11 +389,17 @@ impl<'a> Flow<'a> {
     /// Tells what faults did for the first time.
     fn note_effects(&mut self) {
         for effect in self.pipeline.take_effects() {
+            let fault = &effect.fault;
             match effect.deed {
-                Deed::Delayed(by) => {
-                    self.link.note(Event::Delayed(&effect.fault, self.direction, by));
+                Deed::Delayed(by) if !effect.shadow => {
+                    self.link.note(Event::Delayed(fault, self.direction, by));
                 }
-                Deed::Swallowed(_) | Deed::Closed | Deed::Reset => {}
+                deed => self.link.note(Event::Injected(&Injection {
+                    fault,
+                    direction: self.direction,
+                    deed,
+                    shadow: effect.shadow,
+                })),
             }
         }
     }
@@ -402,11 +408,12 @@ impl<'a> Flow<'a> {
     fn report(&mut self) {
         self.note_effects();
         let direction = self.direction;
-        self.link.add_delays(self.pipeline.totals().map(|(spec, total)| DelayTotal {
+        let sums = |spec: &Spec, total: &Total| FaultTotal {
             fault: spec.name.clone(),
             direction,
-            chunks: total.delayed_steps,
-            sum: total.delayed,
-        }));
+            total: total.clone(),
+            shadow: spec.how.mode == Mode::Shadow,
+        };
+        self.link.add_totals(self.pipeline.totals().map(|(spec, total)| sums(spec, total)));
     }
 }

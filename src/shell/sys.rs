@@ -6,7 +6,7 @@ use std::cell::Cell;
 use std::ffi::{CStr, OsStr, OsString, c_char, c_int};
 use std::io;
 use std::net::TcpStream;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -151,6 +151,18 @@ pub fn ignore_signals() {
     for signal in [libc::SIGPIPE, libc::SIGXFSZ] {
         // SAFETY: SIG_IGN installs no handler, so no code runs in signal context.
         unsafe { libc::signal(signal, libc::SIG_IGN) };
+    }
+}
+
+/// Opens the standard descriptors that the caller had closed: else a listener would take the place
+/// of stderr, and log lines would go into it.
+pub fn fill_standard_descriptors() {
+    let null = || std::fs::OpenOptions::new().read(true).write(true).open("/dev/null");
+    while let Ok(file) = null() {
+        if file.as_raw_fd() > libc::STDERR_FILENO {
+            return;
+        }
+        let _ = file.into_raw_fd(); // stays open for ever
     }
 }
 

@@ -34,6 +34,7 @@ pub(crate) fn command(program: &str) -> Command {
     for name in ["CONFIG", "SEED", "LOG_LEVEL", "LOG_FORMAT", "GRACE_MS"] {
         command.env_remove(format!("CHAOS_PROXY_{name}"));
     }
+    command.env_remove("TOXIPROXY_URL");
     command
 }
 

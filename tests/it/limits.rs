@@ -133,6 +133,20 @@ fn an_upstream_that_never_answers_the_dial() {
 }
 
 #[test]
+fn a_dial_lasts_no_longer_than_the_connection_may() {
+    let upstream = Unreachable::start();
+    for (knob, limit) in [(r#""timeoutMs": 200"#, "idle"), (r#""lifetimeMs": 200"#, "lifetime")] {
+        let config = format!(r#"{knob}, "connectTimeoutMs": 60000"#);
+        let proxy = Proxy::start(upstream.addr, &config);
+        let begun = Instant::now();
+        assert_eq!(read_all(&proxy.connect()), (Vec::new(), End::Reset), "{config}");
+        assert_took(begun.elapsed(), 200, 350, &config);
+        let timed_out = proxy.wait_for("timed_out");
+        assert_eq!((timed_out.text("limit"), timed_out.number("ms")), (limit, 200.0));
+    }
+}
+
+#[test]
 fn one_connection_more_than_allowed_is_reset() {
     let upstream = upstreams::echo();
     let proxy = Proxy::start(upstream.addr, r#""maxConnections": 2"#);

@@ -19,12 +19,20 @@ mod registry;
 
 mod knobs;
 
+mod faults;
+
 mod limits;
 
 mod process;
 
+mod client;
+
 mod stopping;
 
 mod descriptors;
+
+mod admin_http;
+
+mod http_corpus;
 
 mod tidy;

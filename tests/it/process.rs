@@ -165,6 +165,44 @@ fn a_closed_stderr_is_fine() {
     assert_eq!(child.wait().unwrap().code(), Some(0));
 }
 
+/// Where the standard descriptors are closed, the first things that are opened take their numbers:
+/// a listener must not be written to as if it were stderr.
+#[test]
+fn closed_standard_descriptors_are_fine() {
+    let upstream = upstreams::echo();
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let script = format!("exec {PROGRAM} --route {port}={} <&- >&- 2>&-", upstream.addr);
+    let mut child = command("sh").args(["-c", &script]).spawn().unwrap();
+    let addr = SocketAddr::from(([127, 0, 0, 1], port));
+    eventually("it listens", || TcpStream::connect(addr).is_ok());
+    for n in 0..300 {
+        assert!(round_trip(addr), "connection {n}");
+    }
+    let pid = nix::unistd::Pid::from_raw(i32::try_from(child.id()).unwrap());
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+/// A reader of stderr that stops reading costs lines, not connections.
+#[test]
+fn a_stalled_stderr_stops_nothing() {
+    let upstream = upstreams::echo();
+    let mut command = command(PROGRAM);
+    command.args(["--route", &format!("0={}", upstream.addr)]);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
+    let listening = lines.find_map(|line| Some(line.split_once(" addr=")?.1.to_owned()));
+    let addr: SocketAddr = listening.expect("a listening line").parse().unwrap();
+    for n in 0..600 {
+        assert!(round_trip(addr), "connection {n}, with nobody reading");
+    }
+    let pid = nix::unistd::Pid::from_raw(i32::try_from(child.id()).unwrap());
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    drop(lines);
+}
+
 /// True when an echo answers there.
 fn round_trip(addr: SocketAddr) -> bool {
     let Ok(stream) = TcpStream::connect(addr) else { return false };

@@ -7,11 +7,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Modules in the order of `src/lib.rs`: each may use those before it and itself.
-const ORDER: [&str; 10] =
-    ["units", "dice", "problem", "fault", "config", "journal", "control", "shell", "embed", "cli"];
+const ORDER: [&str; 12] = [
+    "units", "dice", "problem", "http", "fault", "config", "journal", "control", "admin", "shell",
+    "embed", "cli",
+];
 
-/// The one file that may do what the compiler cannot check.
-/// The calls to the system, and the entry that the C runtime calls.
+/// The files that may do what the compiler cannot check: the calls to the system, and the entry
+/// that the C runtime calls.
 const UNSAFE_FILES: [&str; 2] = ["src/shell/sys.rs", "src/main.rs"];
 
 /// A file of the project.
