@@ -350,13 +350,16 @@ fn in_ms(span: Span) -> Value {
     ((span.as_ms_f64() * 1000.0).round() / 1000.0).into()
 }
 
-/// An item of a list in one word: its values, joined by colons.
+/// An item of a list in one word: `fault:direction`, and then its other values by their keys, as
+/// in `slow:downstream:chunks=2:ms=400.0`.
 fn one_word(item: &Value) -> String {
     let word = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    match item {
-        Value::Object(map) => map.values().map(word).collect::<Vec<_>>().join(":"),
-        other => word(other),
-    }
+    let Value::Object(map) = item else { return word(item) };
+    let who = ["fault", "direction"];
+    let first = who.iter().filter_map(|key| map.get(*key)).map(word);
+    let rest = map.iter().filter(|(key, _)| !who.contains(&key.as_str()));
+    let rest = rest.map(|(key, value)| format!("{key}={}", word(value)));
+    first.chain(rest).collect::<Vec<_>>().join(":")
 }
 
 fn is_plain(word: &str) -> bool {
@@ -522,8 +525,8 @@ mod tests {
             totals,
         };
         let expected = "closed route=redis conn=17 bytes_up=1 bytes_down=2 ms=3.0 reason=finished \
-                        delayed=2:downstream:slow:400.0 \
-                        injected=swallowed:9:downstream:hole:shadow";
+                        delayed=slow:downstream:chunks=2:ms=400.0 \
+                        injected=hole:downstream:action=swallowed:bytes=9:mode=shadow";
         assert_eq!(text(Event::Closed(&closing)), expected);
     }
 

@@ -50,15 +50,19 @@ impl Upstream {
         let (own, flag) = (Arc::clone(&listener), Arc::clone(&stopping));
         let thread = Named::start("demo upstream", move || {
             let mut held = Vec::new();
-            while let Ok((client, _)) = own.accept()
-                && !flag.load(Ordering::SeqCst)
-            {
-                serve(client, &mut held);
+            while !flag.load(Ordering::SeqCst) {
+                match own.accept() {
+                    Ok((client, _)) => serve(client, &mut held),
+                    Err(_) => std::thread::sleep(ACCEPT_PAUSE), // out of descriptors, for a while
+                }
             }
         })?;
         Ok(Upstream { addr, listener, stopping, _thread: thread })
     }
 }
+
+/// How long a failed accept pauses.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
 
 /// Clients the silent upstream holds; the oldest goes first.
 const CLIENTS_HELD_MAX: usize = 64;

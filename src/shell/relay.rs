@@ -117,6 +117,9 @@ impl<'a> Flow<'a> {
     fn run(&mut self) -> Result<std::convert::Infallible, Over> {
         if self.direction == Direction::Upstream {
             self.read()?; // by now a client has mostly sent its request: saves a wait
+            if matches!(self.pending, Pending::Nothing) {
+                self.buffer = None; // it may never say a word
+            }
         }
         loop {
             self.write_due()?;
@@ -145,6 +148,7 @@ impl<'a> Flow<'a> {
             self.perform(step)?;
         }
         self.note_effects();
+        self.passes = !self.blocked && self.pipeline.is_pass_through(); // after a change, maybe
         Ok(())
     }
 
@@ -330,9 +334,7 @@ impl<'a> Flow<'a> {
         self.pipeline.retune(self.link.clock.now(), &owner, &self.generation.faults);
         self.passes = false; // what the change released leaves first
         self.keep_pending();
-        self.write_due()?;
-        self.passes = self.pipeline.is_pass_through();
-        Ok(())
+        self.write_due()
     }
 
     /// Moves pending bytes out of the buffer: with faults in force it is read into meanwhile.

@@ -1,7 +1,8 @@
-//! Out of descriptors: some are refused, it is said once a second, and it passes.
+//! Out of descriptors, or of threads: some are refused, it is said once a second, and it passes.
 
 use std::io::Write;
 use std::net::{Shutdown, TcpStream};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -99,4 +100,38 @@ fn the_first_one_after_the_shortage_is_served() {
     eventually("free descriptors", || open() < 20);
     let client = patient(TcpStream::connect(process.addr()).unwrap());
     assert!(is_served(&client), "with {} of 40 descriptors in use", open());
+}
+
+/// A proxy as a user who may have no more than so many threads; root is not held to a limit.
+fn short_of_threads(upstream: std::net::SocketAddr) -> Option<(Process, std::path::PathBuf)> {
+    let own = std::fs::metadata("/proc/self").unwrap();
+    if own.uid() != 0 || !Path::new("/usr/bin/setpriv").exists() {
+        eprintln!("skipped: not root, or no setpriv");
+        return None;
+    }
+    let folder = std::env::temp_dir().join(format!("chaos-proxy-threads-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let program = folder.join("chaos-proxy");
+    std::fs::copy(PROGRAM, &program).unwrap();
+    let mut command = command("setpriv");
+    command.args(["--reuid=64999", "--regid=64999", "--clear-groups", "prlimit", "--nproc=24:24"]);
+    command.arg(&program).args(["-c", "-", "--log-format", "json"]);
+    let mut process = Process::spawn(command);
+    process.give(&config(upstream, r#""maxConnections": 1000"#));
+    process.wait_for("ready");
+    Some((process, folder))
+}
+
+#[test]
+fn without_threads_clients_are_reset_and_later_ones_served() {
+    let upstream = upstreams::echo();
+    let Some((process, folder)) = short_of_threads(upstream.addr) else { return };
+    let clients: Vec<TcpStream> =
+        (0..40).map(|_| patient(TcpStream::connect(process.addr()).unwrap())).collect();
+    let number = clients.iter().filter(|client| is_served(client)).count();
+    assert!((1..=12).contains(&number), "served {number} of 40 with 24 threads");
+    assert!(process.said().contains(r#""reason":"threads""#), "{}", process.said());
+    drop(clients);
+    eventually("served again", || is_served(&patient(TcpStream::connect(process.addr()).unwrap())));
+    std::fs::remove_dir_all(folder).unwrap();
 }
