@@ -29,6 +29,7 @@ use crate::shell::listener::Bound;
 use crate::shell::registry::Registry;
 use crate::shell::resolve::Resolver;
 use crate::shell::route::Shared;
+use crate::shell::spare::Reserve;
 use crate::shell::threads::Pool;
 use crate::shell::{clock, sys};
 
@@ -63,7 +64,8 @@ impl Running {
         let (ledger, all_left) = Ledger::new();
         let journal = Journal::new(sink);
         let (pool, resolver) = (Pool::default(), Resolver::default());
-        let shared = Arc::new(Shared { seed, journal, ledger, pool, resolver });
+        let reserve = Reserve::default();
+        let shared = Arc::new(Shared { seed, journal, ledger, pool, resolver, reserve });
         shared.journal.note(Event::Starting(env!("CARGO_PKG_VERSION"), seed));
         let routes = Arc::new(Registry::new(&shared));
         let running = Running { shared: Arc::clone(&shared), routes, all_left };

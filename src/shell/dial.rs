@@ -90,12 +90,11 @@ impl Dialer<'_> {
     }
 
     fn connect(&self, addr: SocketAddr, deadline: Time) -> Result<TcpStream, DialError> {
-        let socket = Socket::new(
-            Domain::for_address(addr),
-            Type::STREAM.nonblocking().cloexec(),
-            Some(Protocol::TCP),
-        )
-        .map_err(failed)?;
+        let kind = Type::STREAM.nonblocking().cloexec();
+        let reserve = &self.route.shared.reserve;
+        let socket = reserve
+            .open(|| Socket::new(Domain::for_address(addr), kind, Some(Protocol::TCP)))
+            .map_err(failed)?;
         let named = |error: io::Error| DialError::Failed(format!("{addr}: {}", words(&error)));
         match socket.connect(&addr.into()) {
             Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => {}

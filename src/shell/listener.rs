@@ -17,6 +17,7 @@ use crate::shell::connection::{Accepted, Unserved};
 use crate::shell::dial::words;
 use crate::shell::resolve;
 use crate::shell::route::Route;
+use crate::shell::spare::Spare;
 use crate::shell::sys::{self, Interest, Watch};
 use crate::shell::threads::Named;
 
@@ -74,7 +75,8 @@ impl Bound {
         let name = format!("accept {}", route.plan.name).replace('\0', " ");
         let own = Arc::clone(&listener);
         let thread = Named::start(&name, move || {
-            Acceptor { route, listener: &own, stopped, spare: None, paused: 0 }.run();
+            let spare = Spare::of(&own, &route.shared.reserve);
+            Acceptor { route: &route, listener: &own, stopped, spare, paused: 0 }.run();
         })?;
         Ok(Accepting(Some(Parts { _stop: stop, listener, _thread: thread })))
     }
@@ -119,19 +121,17 @@ impl Drop for Accepting {
 }
 
 struct Acceptor<'a> {
-    route: Arc<Route>,
+    route: &'a Arc<Route>,
     listener: &'a TcpListener,
     stopped: Receiver<()>,
-    /// A descriptor kept for the moment when there is none left: it is closed, so that the client
-    /// can be accepted and refused.
-    spare: Option<TcpListener>,
+    /// For the moment when there is no descriptor left.
+    spare: Spare<'a>,
     /// Pauses in a row.
     paused: u32,
 }
 
 impl Acceptor<'_> {
     fn run(&mut self) {
-        self.spare = self.listener.try_clone().ok();
         loop {
             let accepted = match self.listener.accept() {
                 Err(error) if sys::is_out_of_descriptors(&error) => self.accept_later(),
@@ -143,6 +143,7 @@ impl Acceptor<'_> {
             match accepted {
                 Ok((client, peer)) => {
                     self.paused = 0;
+                    self.spare.restore();
                     let number = self.next_number();
                     self.hand_over(number, client, peer);
                 }
@@ -173,7 +174,7 @@ impl Acceptor<'_> {
     /// Gives the client to a copy thread, or refuses it.
     fn hand_over(&self, number: u64, client: TcpStream, peer: SocketAddr) {
         let clock = Clock::start();
-        let route = &self.route;
+        let route = self.route;
         let Some(seat) = route.shared.ledger.enter(&route.active, route.connections_max) else {
             return route.refuse(Some(&client), Refusal::MaxConnections);
         };
@@ -186,19 +187,21 @@ impl Acceptor<'_> {
 
     /// Out of descriptors: uses the spare one to accept one client and reset it.
     fn refuse_one(&mut self) {
-        self.spare = None;
-        let accepted = self.listener.accept();
-        if let Ok((client, _)) = &accepted
-            && !self.is_stopped()
-        {
+        let stopped = &self.stopped;
+        let (refused, is_kept) = self.spare.lend(|| match self.listener.accept() {
+            Ok((client, _)) if stopped.try_recv() != Err(TryRecvError::Disconnected) => {
+                sys::reset(&client);
+                true
+            }
+            _ => false,
+        });
+        if refused {
             self.next_number();
-            self.route.refuse(Some(client), Refusal::Descriptors);
+            self.route.refuse(None, Refusal::Descriptors);
         } else {
             self.route.tell_refusal(Refusal::Descriptors);
         }
-        let refused = accepted.is_ok(); // and closed here, so that its descriptor is free again
-        self.spare = self.listener.try_clone().ok();
-        if !refused || self.spare.is_none() {
+        if !refused || !is_kept {
             self.pause();
         }
     }

@@ -12,6 +12,8 @@ pub mod threads;
 
 pub mod resolve;
 
+pub mod spare;
+
 pub mod route;
 
 pub mod dial;

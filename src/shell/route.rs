@@ -12,6 +12,7 @@ use crate::fault::pipeline::Owner;
 use crate::journal::{Counters, Event, Journal, Refusal, count};
 use crate::shell::clock::Clock;
 use crate::shell::resolve::Resolver;
+use crate::shell::spare::Reserve;
 use crate::shell::sys;
 use crate::shell::threads::Pool;
 use crate::units::Span;
@@ -28,6 +29,8 @@ pub struct Shared {
     pub pool: Pool,
     /// Name lookups.
     pub resolver: Resolver,
+    /// Whether there is a descriptor for another dial.
+    pub reserve: Reserve,
 }
 
 /// What all threads of one route share.
