@@ -5,6 +5,7 @@
 //! `KIND` row, its `retune` and `apply`, and put its `mod` line and its row in `ALL` in place.
 
 pub mod attr;
+pub mod course;
 pub mod pipeline;
 
 mod stage;

@@ -1,0 +1,129 @@
+//! What becomes of one HTTP exchange: decided once, when the head of the request is whole.
+//!
+//! A course is data. The faults of a route decide on it, the two copy threads of the connection
+//! carry it out; nothing else passes between them.
+
+use crate::http::Reply;
+use crate::units::{Ratio, Span};
+
+/// What the faults decided for one exchange. The default passes it on unchanged.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Course {
+    /// How much later the request goes on, or is answered in the upstream's place.
+    pub delay: Span,
+    /// What becomes of the head of the request, in order.
+    pub request_edits: Vec<Edit>,
+    /// The upstream is not called, and this happens in its place.
+    pub abort: Option<Abort>,
+    /// How many times more the upstream gets the request; only its first answer is passed on.
+    pub duplicates: u32,
+    /// What becomes of the answer.
+    pub answer: Answer,
+    /// What was decided, in order.
+    pub decided: Vec<Decided>,
+    /// The answer tells `decided` in `X-Chaos-Faults`.
+    pub explain: bool,
+}
+
+/// What happens to an exchange whose upstream is not called. The request is read to its end.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Abort {
+    /// It is answered, so much later.
+    Reply(Reply, Span),
+    /// The connection is closed in the ordinary way (FIN), without an answer.
+    Close,
+    /// The connection is reset (RST).
+    Reset,
+}
+
+/// What becomes of the answer of the upstream.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Answer {
+    /// How much later its head goes on, and so all that follows.
+    pub delay: Span,
+    /// It is read to its end, thrown away, and this is answered in its place.
+    pub replace: Option<Reply>,
+    /// What becomes of its head, in order.
+    pub edits: Vec<Edit>,
+    /// What becomes of the bytes of its body.
+    pub corruption: Option<Corruption>,
+    /// It ends too early: so much of its body, and then an abrupt close.
+    pub partial: Option<Partial>,
+    /// It is broken on purpose.
+    pub malformed: Option<Malformed>,
+    /// It is read to its end and thrown away, and this happens to the client.
+    pub lose: Option<Lose>,
+}
+
+/// A change of a head.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Edit {
+    /// The field has this value, once, whether it was there or not.
+    Set(String, Vec<u8>),
+    /// Every field with this name is taken out.
+    Remove(String),
+}
+
+/// How much of a body passes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Partial {
+    /// So many bytes.
+    Bytes(u64),
+    /// This share of its length; of a body whose length is not known, of what has come at once.
+    Fraction(Ratio),
+}
+
+/// How an answer is broken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Malformed {
+    /// A good head, and then a chunk that is none.
+    Chunk,
+    /// Bytes that are no HTTP, then a close.
+    Garbage,
+    /// A close without a byte.
+    Empty,
+}
+
+/// What becomes of the bytes of a body; its length stays, unless it is cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Corruption {
+    /// Which way.
+    pub kind: CorruptionKind,
+    /// Of the dice that choose the places and values.
+    pub seed: u64,
+}
+
+/// The ways to damage a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CorruptionKind {
+    /// Some bytes have another value.
+    RandomBytes,
+    /// The second half is missing, and the length in the head says so.
+    Truncate,
+    /// Some bits are the other way round.
+    BitFlip,
+}
+
+/// What happens to a client whose answer is lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lose {
+    /// The connection is reset (RST).
+    Reset,
+    /// Nothing more comes.
+    Hang,
+    /// The connection is closed (FIN).
+    Close,
+}
+
+/// One decision, for `X-Chaos-Faults`, events and counters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decided {
+    /// The fault's name on its route.
+    pub fault: String,
+    /// Its kind.
+    pub kind: &'static str,
+    /// What was drawn, as `status=503` or `ms=512`.
+    pub drawn: String,
+    /// It only would have acted: its mode is shadow.
+    pub shadow: bool,
+}
