@@ -167,7 +167,7 @@ fn shorthands_become_faults_and_limits() {
     let rest = |faults: &str, limits: &str| {
         format!(
             "{{\"name\":\"port-1\",\"listen\":\"127.0.0.1:1\",\"upstream\":\"a:1\",\
-             \"faults\":[{faults}],{limits}}}"
+             \"protocol\":\"tcp\",\"faults\":[{faults}],{limits}}}"
         )
     };
     let none = "\"timeoutMs\":0,\"lifetimeMs\":0,\"connectTimeoutMs\":10000";

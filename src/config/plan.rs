@@ -107,12 +107,25 @@ pub struct Route {
     pub listen: Endpoint,
     /// Where they are led to; resolved at each dial.
     pub upstream: Endpoint,
+    /// What its connections speak.
+    pub protocol: Protocol,
     /// In the order in which they act; names are unique on the route.
     #[serde(serialize_with = "faults_as_written")]
     pub faults: Vec<Spec>,
     /// What bounds a connection.
     #[serde(flatten)]
     pub limits: Limits,
+}
+
+/// What the connections of a route speak.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Protocol {
+    /// Anything; bytes pass as they come.
+    #[default]
+    Tcp,
+    /// HTTP/1.1 and 1.0, read strictly and passed on message by message.
+    Http,
 }
 
 /// What bounds the connections of a route.

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use super::endpoint::endpoint;
 use super::faults::{self, Named};
 use super::node::{Value, quoted};
-use super::plan::{CONNECT_DEFAULT, Endpoint, Host, Limits, Route};
+use super::plan::{CONNECT_DEFAULT, Endpoint, Host, Limits, Protocol, Route};
 use super::value::{At, Found, MS_MAX, Object};
 use crate::fault::attr::{Attrs, Raw, Value as AttrValue};
 use crate::fault::{Direction, How, Kind, Place, Spec};
@@ -21,6 +21,7 @@ const KEYS: &[&str] = &[
     "bind",
     "listen",
     "upstream",
+    "protocol",
     "latencyMs",
     "dropRate",
     "dropMode",
@@ -30,6 +31,8 @@ const KEYS: &[&str] = &[
     "maxConnections",
     "faults",
 ];
+
+const PROTOCOLS: &[(&str, Protocol)] = &[("tcp", Protocol::Tcp), ("http", Protocol::Http)];
 
 /// Something, and where it was written.
 #[derive(Clone, Debug)]
@@ -48,6 +51,7 @@ pub(super) struct Draft {
     pub(super) name: Option<(Located<String>, bool)>,
     pub(super) listen: Option<Located<Endpoint>>,
     pub(super) upstream: Option<Located<Endpoint>>,
+    pub(super) protocol: Option<Protocol>,
     pub(super) faults: Option<Vec<Spec>>,
     pub(super) limits: Option<Limits>,
 }
@@ -59,6 +63,7 @@ impl Draft {
             name: self.name?.0.value,
             listen: self.listen?.value,
             upstream: self.upstream?.value,
+            protocol: self.protocol?,
             faults: self.faults?,
             limits: self.limits?,
         })
@@ -69,13 +74,15 @@ impl Draft {
 pub(super) fn draft(at: &At<'_>, found: &mut Found) -> Draft {
     let label = at.path.clone();
     let Some(object) = at.object(found) else {
-        let (name, listen, upstream) = (None, None, None);
-        return Draft { label, name, listen, upstream, faults: None, limits: None };
+        let (name, listen, upstream, protocol) = (None, None, None, None);
+        return Draft { label, name, listen, upstream, protocol, faults: None, limits: None };
     };
     object.only(KEYS, found);
     let listen = listen(&object, found);
     let name = name(&object, listen.as_ref(), found);
     let upstream = upstream(&object, found);
+    let protocol = object.get("protocol").map(|at| at.word(PROTOCOLS, found));
+    let protocol = protocol.unwrap_or(Some(Protocol::Tcp));
     let limits = limits(&object, found);
     let mut named = shorthands(&Knobs::read(&object, found));
     let faults = match object.get("faults") {
@@ -87,7 +94,7 @@ pub(super) fn draft(at: &At<'_>, found: &mut Found) -> Draft {
         faults::check_names(&named, found);
         named.into_iter().map(|named| named.spec).collect()
     });
-    Draft { label, name, listen, upstream, faults, limits }
+    Draft { label, name, listen, upstream, protocol, faults, limits }
 }
 
 fn name(

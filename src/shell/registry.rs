@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::config::ROUTES_MAX;
-use crate::config::plan::{self, Endpoint, Host, Limits};
+use crate::config::plan::{self, Endpoint, Host, Limits, Protocol};
 use crate::control::Cut;
 use crate::control::routes::{EditFaults, Refused, RouteEdit, RouteView, Routes};
 use crate::journal::Figures;
@@ -144,6 +144,7 @@ impl Entry {
             name: wanted.name.clone(),
             listen: Endpoint { host: Host::Name(String::new()), port: 0 }, // `listen` is the text
             upstream: Endpoint::lenient(&wanted.upstream),
+            protocol: Protocol::Tcp,
             faults: wanted.faults.clone(),
             limits: Limits::default(),
         };
