@@ -12,7 +12,7 @@ use std::fmt::{self, Write};
 use super::json::{Json, get, quoted};
 use crate::config::FAULTS_MAX;
 use crate::control::routes::{Refused, RouteView};
-use crate::fault::attr::{Attr, Attrs, Bare, Raw, Value};
+use crate::fault::attr::{Attr, Bare, Raw, Value};
 use crate::fault::{Direction, How, Kind, Level, Mode, Place, Sampling, Spec};
 use crate::problem::did_you_mean;
 use crate::units::Ratio;
@@ -208,8 +208,7 @@ pub(super) fn toxic(json: &Json, spot: &Spot, there: &[Spec]) -> Result<Spec, Fa
         (Level::Stream, _) => Place::One(direction),
     };
     let name = given_name.map_or_else(|| format!("{}_{stream}", kind.name), str::to_owned);
-    let (probability, attrs) = (Ratio::ONE, Attrs::defaults(kind.attrs));
-    let mut spec = Spec { name, kind, place, probability, attrs, how };
+    let mut spec = Spec { how, ..Spec::new(name, kind, place) };
     if there.iter().any(|other| other.name == spec.name) {
         return Err(Failure::ToxicExists(spot.at.clone()));
     }

@@ -6,6 +6,7 @@ use super::FAULTS_MAX;
 use super::node::{Value, is_integer, quoted};
 use super::value::{At, Found, Object, integer, refuse};
 use crate::fault::attr::{Attr, Attrs, Raw};
+use crate::fault::when::{OF_A_STRETCH, TRIGGERS};
 use crate::fault::{ALL, Direction, How, Kind, Level, Mode, Place, Sampling, Spec, When};
 use crate::problem::{Pos, did_you_mean};
 use crate::units::Ratio;
@@ -60,18 +61,7 @@ pub(super) fn check_names(faults: &[Named], found: &mut Found) {
     }
 }
 
-const KEYS: [&str; 10] = [
-    "type",
-    "name",
-    "direction",
-    "probability",
-    "sampling",
-    "nth",
-    "every",
-    "first",
-    "enabled",
-    "mode",
-];
+const KEYS: [&str; 7] = ["type", "name", "direction", "probability", "sampling", "enabled", "mode"];
 
 fn fault(at: &At<'_>, found: &mut Found) -> Option<Named> {
     let object = at.object(found)?;
@@ -80,7 +70,8 @@ fn fault(at: &At<'_>, found: &mut Found) -> Option<Named> {
     let name = word.text(&types, found)?;
     let kind = found.take(&word, kind(name, &types))?;
     let own = kind.attrs.iter().map(|attr| attr.name);
-    let shared = KEYS.into_iter().filter(|key| !has(kind, key));
+    let shared = KEYS.into_iter().chain(TRIGGERS.iter().map(|row| row.name));
+    let shared = shared.filter(|key| !has(kind, key));
     object.only(&shared.chain(own).collect::<Vec<_>>(), found);
     let place = place(&object, kind, found);
     let probability = object.get("probability").map_or(Some(Ratio::ONE), |at| at.share(found));
@@ -92,7 +83,8 @@ fn fault(at: &At<'_>, found: &mut Found) -> Option<Named> {
         Some((name, at)) => (name?, at.path, at.pos, Origin::Given),
         None => (default_name(kind, place), at.path.clone(), at.pos, Origin::Default),
     };
-    let spec = Spec { name, kind, place, probability: probability?, attrs: attrs?, how: how? };
+    let (probability, attrs, how) = (probability?, attrs?, how?);
+    let spec = Spec { probability, attrs, how, ..Spec::new(name, kind, place) };
     Some(Named { spec, path, pos, origin })
 }
 
@@ -148,25 +140,47 @@ fn how(object: &Object<'_>, kind: &Kind, found: &mut Found) -> Option<How> {
     let enabled = object.get("enabled").map_or(Some(default.enabled), |at| at.truth(found));
     let sampling = object.get("sampling");
     let sampling = sampling.map_or(Some(default.sampling), |at| at.word(SAMPLINGS, found));
-    let mode = object.get("mode").filter(|_| !has(kind, "mode"));
-    let mode = mode.map_or(Some(default.mode), |at| at.word(MODES, found));
-    let mut number = |key: &str| match object.get(key) {
-        Some(at) => at.whole((1, CONNECTION_MAX), "", found).map(Some),
-        None => Some(None),
+    let mode = match object.get("mode") {
+        Some(_) if is_attribute(kind, object, "mode") => Some(default.mode),
+        Some(at) => at.word(MODES, found),
+        None => Some(default.mode),
     };
-    let (nth, every, first) = (number("nth"), number("every"), number("first"));
-    let when = When { nth: nth?, every: every?, first: first? };
-    Some(How { enabled: enabled?, mode: mode?, sampling: sampling?, when })
+    let when = when(object, kind, found);
+    Some(How { enabled: enabled?, mode: mode?, sampling: sampling?, when: when? })
 }
 
-/// The highest number of a connection that can be asked for: 10 000 a second for three years.
-const CONNECTION_MAX: u64 = 1_000_000_000_000;
+/// True when the key stands for the attribute of that name. `mode: shadow` never does.
+fn is_attribute(kind: &Kind, object: &Object<'_>, key: &str) -> bool {
+    let is_shadow = |at: At<'_>| matches!(at.value, Value::Text(text) if &**text == "shadow");
+    has(kind, key) && !(key == "mode" && object.get(key).is_some_and(is_shadow))
+}
+
+fn when(object: &Object<'_>, kind: &Kind, found: &mut Found) -> Option<When> {
+    let (mut when, mut good) = (When::default(), true);
+    for row in TRIGGERS.iter().filter(|row| !has(kind, row.name)) {
+        let Some(at) = object.get(row.name) else { continue };
+        if kind.level == Level::Connection && OF_A_STRETCH.contains(&row.name) {
+            let why = format!("{} acts before there are bytes", kind.name);
+            found.note(&at.path, at.pos, refuse(&why, &format!("leave out {:?}", row.name)));
+            good = false;
+            continue;
+        }
+        match found.take(&at, parse(row, at.value)) {
+            Some(value) => when.set(row.name, value),
+            None => good = false,
+        }
+    }
+    good.then_some(when)
+}
 
 fn attrs(object: &Object<'_>, kind: &Kind, found: &mut Found) -> Option<Attrs> {
     let mut attrs = Attrs::defaults(kind.attrs);
     let mut good = true;
     for attr in kind.attrs {
         let Some(at) = object.get(attr.name) else { continue };
+        if !is_attribute(kind, object, attr.name) {
+            continue;
+        }
         match found.take(&at, parse(attr, at.value)) {
             Some(value) => attrs.set(attr.name, value),
             None => good = false,

@@ -223,16 +223,17 @@ impl Serialize for AsWritten<'_> {
         if spec.how.sampling == Sampling::Exact {
             map.serialize_entry("sampling", "exact")?;
         }
-        for (word, number) in spec.how.when.given() {
-            map.serialize_entry(word, &number)?;
-        }
         if !spec.how.enabled {
             map.serialize_entry("enabled", &false)?;
         }
-        if spec.how.mode == Mode::Shadow {
+        let shadow = spec.how.mode == Mode::Shadow;
+        if shadow {
             map.serialize_entry("mode", "shadow")?;
         }
-        for (name, value) in spec.attrs.iter() {
+        // A fault with a mode of its own has the default one in shadow mode.
+        let attrs = spec.attrs.iter().filter(|(name, _)| !(shadow && *name == "mode"));
+        let when = spec.how.when.given().map(|(row, value)| (row.name, value));
+        for (name, value) in when.chain(attrs) {
             match value {
                 Value::Count(count) => map.serialize_entry(name, &count)?,
                 Value::Share(share) => map.serialize_entry(name, &share)?,

@@ -7,8 +7,8 @@ use super::faults::{self, Named};
 use super::node::{Value, quoted};
 use super::plan::{CONNECT_DEFAULT, Endpoint, Host, Limits, Protocol, Route};
 use super::value::{At, Found, MS_MAX, Object};
-use crate::fault::attr::{Attrs, Raw, Value as AttrValue};
-use crate::fault::{Direction, How, Kind, Place, Spec};
+use crate::fault::attr::{Raw, Value as AttrValue};
+use crate::fault::{Direction, Kind, Place, Spec};
 use crate::problem::Pos;
 use crate::units::{Ratio, Span};
 
@@ -206,20 +206,18 @@ fn shorthands(knobs: &Knobs) -> Vec<Named> {
     let mut named = Vec::new();
     if let Some(latency) = knobs.latency.as_ref().filter(|at| at.value != Span::ZERO) {
         let kind = kind("latency");
-        let mut attrs = Attrs::defaults(kind.attrs);
-        attrs.set("latency", AttrValue::Span(latency.value));
-        let (name, place) = ("latency_downstream".into(), Place::One(Direction::Downstream));
-        let spec = Spec { name, kind, place, probability: Ratio::ONE, attrs, how: How::default() };
+        let place = Place::One(Direction::Downstream);
+        let mut spec = Spec::new("latency_downstream", kind, place);
+        spec.attrs.set("latency", AttrValue::Span(latency.value));
         named.push(Named::shorthand(spec, latency.path.clone(), latency.pos));
     }
     if let Some(rate) = knobs.drop_rate.as_ref().filter(|at| at.value != Ratio::ZERO) {
         let kind = kind("drop");
-        let mut attrs = Attrs::defaults(kind.attrs);
+        let mut spec = Spec::new("drop", kind, Place::Connection);
         if let Some(mode) = knobs.drop_mode {
-            attrs.set("mode", mode);
+            spec.attrs.set("mode", mode);
         }
-        let (name, place) = ("drop".into(), Place::Connection);
-        let spec = Spec { name, kind, place, probability: rate.value, attrs, how: How::default() };
+        spec.probability = rate.value;
         named.push(Named::shorthand(spec, rate.path.clone(), rate.pos));
     }
     named

@@ -7,6 +7,7 @@
 pub mod attr;
 pub mod course;
 pub mod pipeline;
+pub mod when;
 
 mod stage;
 
@@ -29,6 +30,8 @@ mod timeout;
 use crate::dice::Dice;
 use crate::units::{Ratio, Time};
 use attr::{Attr, Attrs};
+
+pub use when::{Common, When};
 
 /// Every fault this build knows, in alphabetical order.
 pub static ALL: &[&Kind] = &[
@@ -230,6 +233,23 @@ pub struct Spec {
     pub attrs: Attrs,
     /// Whether and how it acts.
     pub how: How,
+    /// What all its connections share; clones of a fault share it too.
+    pub common: Common,
+}
+
+impl Spec {
+    /// A fault of this kind as it is when nothing more is said of it.
+    pub fn new(name: impl Into<String>, kind: &'static Kind, place: Place) -> Spec {
+        Spec {
+            name: name.into(),
+            kind,
+            place,
+            probability: Ratio::ONE,
+            attrs: Attrs::defaults(kind.attrs),
+            how: How::default(),
+            common: Common::default(),
+        }
+    }
 }
 
 /// Whether and how a fault acts.
@@ -241,35 +261,8 @@ pub struct How {
     pub mode: Mode,
     /// How the connections are chosen on which it acts.
     pub sampling: Sampling,
-    /// Which connections come into question at all.
+    /// Which connections come into question, and which stretch of them.
     pub when: When,
-}
-
-/// The connections of a route on which a fault may act, by their number from 1: all that is given
-/// must hold.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct When {
-    /// This one alone.
-    pub nth: Option<u64>,
-    /// Each one whose number this divides.
-    pub every: Option<u64>,
-    /// So many at the beginning.
-    pub first: Option<u64>,
-}
-
-impl When {
-    /// True when the fault may act on the connection with this number.
-    pub fn covers(&self, connection: u64) -> bool {
-        self.nth.is_none_or(|nth| connection == nth)
-            && self.every.is_none_or(|every| every > 0 && connection.is_multiple_of(every))
-            && self.first.is_none_or(|first| connection <= first)
-    }
-
-    /// What is given, by its word.
-    pub fn given(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        let all = [("nth", self.nth), ("every", self.every), ("first", self.first)];
-        all.into_iter().filter_map(|(word, number)| Some((word, number?)))
-    }
 }
 
 impl Default for How {

@@ -125,7 +125,7 @@ impl Pipeline {
     fn wake(&mut self, now: Time) {
         while let Some((at, index)) = self.first_wake().filter(|(at, _)| *at <= now) {
             let mut next = Vec::new();
-            self.stages[index].wake(at, &mut next, &mut self.effects);
+            self.stages[index].wake(index, at, &mut next, &mut self.effects);
             self.flow(index + 1, next);
         }
     }
@@ -205,7 +205,7 @@ impl Pipeline {
         let mut last = Vec::new();
         for stage in &mut self.stages {
             if let Some(index) = old.iter().position(|old| stage.continues(old)) {
-                last.extend(stage.inherit(old.swap_remove(index)));
+                last.extend(stage.inherit(now, old.swap_remove(index)));
             }
         }
         last.extend(old.iter_mut().filter_map(Stage::removed));
@@ -316,6 +316,10 @@ fn weight(action: &Action) -> usize {
 #[cfg(test)]
 #[path = "pipeline_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "when_tests.rs"]
+mod when_tests;
 
 #[cfg(test)]
 #[path = "transcript.rs"]

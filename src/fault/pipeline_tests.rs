@@ -4,8 +4,8 @@ use super::transcript::{OWNER, check, parse, run};
 use super::*;
 use crate::dice::{Dice, Key};
 use crate::fault::attr::Attrs;
-use crate::fault::{Fault, How, Kind, Level};
-use crate::units::{Ratio, Span};
+use crate::fault::{Fault, Kind, Level};
+use crate::units::Span;
 
 #[test]
 fn nothing_configured_changes_nothing() {
@@ -62,14 +62,7 @@ impl Fault for Planner {
 }
 
 fn planner_then(faults: &str) -> Vec<Spec> {
-    let planner = Spec {
-        name: "planner".into(),
-        kind: &PLANNER,
-        place: Place::One(Direction::Downstream),
-        probability: Ratio::ONE,
-        attrs: Attrs::defaults(&[]),
-        how: How::default(),
-    };
+    let planner = Spec::new("planner", &PLANNER, Place::One(Direction::Downstream));
     let mut specs = parse(faults);
     specs.insert(0, planner);
     specs

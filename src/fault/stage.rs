@@ -84,6 +84,29 @@ pub(super) struct Stage {
     made: Vec<Step>,
     /// When the bytes arrived that it keeps, and how many at a time.
     kept: VecDeque<(Time, usize)>,
+    stretch: Stretch,
+    /// Bytes that came by until it was in force.
+    seen: u64,
+    turn: Turn,
+}
+
+/// Where it stands in the stretch of the connection in which its fault is in force.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stretch {
+    Before,
+    Within,
+    After,
+}
+
+/// One of the `times` that its fault may act.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Turn {
+    /// It has not acted here yet.
+    Open,
+    /// It acts here to the end.
+    Taken,
+    /// When it was to act, none was left.
+    Missed,
 }
 
 /// What decides whether the fault acts in this pipeline; drawn once.
@@ -136,12 +159,21 @@ impl Stage {
             ended: false,
             made: Vec::new(),
             kept: VecDeque::new(),
+            stretch: if spec.how.when.is_always() { Stretch::Within } else { Stretch::Before },
+            seen: 0,
+            turn: match spec.how.when.times {
+                None => Turn::Taken,
+                times if spec.common.is_spent(times) => Turn::Missed,
+                Some(_) => Turn::Open,
+            },
         }
     }
 
     pub(super) fn is_active(&self) -> bool {
         let how = &self.spec.how;
         how.enabled
+            && self.stretch != Stretch::After
+            && self.turn != Turn::Missed
             && how.when.covers(self.connection)
             && self.lot.wins(self.spec.probability.get())
     }
@@ -157,7 +189,7 @@ impl Stage {
 
     /// Takes over the state of the stage that this one replaces. What is left to do, when that
     /// one acted and this one does not.
-    pub(super) fn inherit(&mut self, mut old: Stage) -> Option<Action> {
+    pub(super) fn inherit(&mut self, now: Time, mut old: Stage) -> Option<Action> {
         let last = old.removed();
         self.fault = old.fault;
         if self.spec.attrs != old.spec.attrs {
@@ -169,12 +201,23 @@ impl Stage {
         }
         self.total = old.total;
         (self.held, self.ended) = (old.held, old.ended);
+        self.seen = old.seen;
+        let when = self.spec.how.when;
+        if when.ends() <= now {
+            self.stretch = Stretch::After;
+        }
+        let counted = old.spec.how.when.times.filter(|_| when.times.is_some());
+        if counted.is_some() && (old.turn == Turn::Taken || counted == when.times) {
+            self.turn = old.turn;
+        }
         last.filter(|_| !self.is_active() || self.is_shadow())
     }
 
     /// What is left to do for a fault that acted and acts no more.
     pub(super) fn removed(&mut self) -> Option<Action> {
-        if self.is_active() && !self.is_shadow() { self.fault.removed() } else { None }
+        let acts = self.is_active() && !self.is_shadow();
+        let has_acted = self.stretch == Stretch::Within && self.turn == Turn::Taken;
+        if acts && has_acted { self.fault.removed() } else { None }
     }
 
     /// True when it holds bytes for ever, and goes on unchanged among `specs`.
@@ -195,15 +238,41 @@ impl Stage {
 
     /// When it is to be woken.
     pub(super) fn wakes_at(&self) -> Option<Time> {
-        if self.is_active() { self.fault.wakes_at() } else { None }
+        if !self.is_active() {
+            return None;
+        }
+        let when = &self.spec.how.when;
+        let of_fault = || self.fault.wakes_at().unwrap_or(Time::NEVER);
+        let at = match self.stretch {
+            Stretch::Before if when.after_bytes <= self.seen => when.begins(),
+            Stretch::Before => when.ends(),
+            Stretch::Within => of_fault().min(when.ends()),
+            Stretch::After => Time::NEVER,
+        };
+        Some(at).filter(|at| *at < Time::NEVER)
     }
 
     /// The time has come that it asked for. What it puts out came in earlier.
-    pub(super) fn wake(&mut self, now: Time, next: &mut Vec<Moving>, effects: &mut Vec<Effect>) {
+    pub(super) fn wake(
+        &mut self,
+        index: usize,
+        now: Time,
+        next: &mut Vec<Moving>,
+        effects: &mut Vec<Effect>,
+    ) {
+        self.advance(index, now, next, effects);
+        if self.stretch != Stretch::Within || self.fault.wakes_at().is_none_or(|at| now < at) {
+            return;
+        }
         self.fault.wake(now, &mut self.dice, &mut self.made);
+        self.put_out(next, effects);
+    }
+
+    /// Passes on what its fault gave back of what it kept.
+    fn put_out(&mut self, next: &mut Vec<Moving>, effects: &mut Vec<Effect>) {
         let mut made = std::mem::take(&mut self.made);
         for mut step in made.drain(..) {
-            step.at = step.at.max(self.last_at);
+            step.at = step.at.min(self.spec.how.when.ends()).max(self.last_at);
             self.last_at = step.at;
             let arrival = self.take_kept(bytes(&step.action)).unwrap_or(step.at);
             self.note(&step, arrival, false, effects);
@@ -212,6 +281,46 @@ impl Stage {
             }
         }
         self.made = made;
+    }
+
+    /// Lives through the beginning and the end of the stretch in which its fault is in force, as
+    /// far as they are due by `at`.
+    fn advance(
+        &mut self,
+        index: usize,
+        at: Time,
+        next: &mut Vec<Moving>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let when = self.spec.how.when;
+        let (begins, ends) = (when.begins(), when.ends());
+        if self.stretch == Stretch::Before && when.after_bytes <= self.seen && begins <= at {
+            self.begin(index, begins, next, effects);
+        }
+        if ends <= at && self.stretch == Stretch::Before {
+            self.stretch = Stretch::After;
+        }
+        if ends <= at && self.stretch == Stretch::Within {
+            let last = self.removed();
+            self.fault.release(ends, &mut self.made);
+            self.put_out(next, effects);
+            let last = last.map(|action| Step { at: ends, action });
+            next.extend(last.map(|step| (step, Some(index))));
+            self.stretch = Stretch::After;
+            self.kept.clear();
+        }
+    }
+
+    /// From `at` on its fault is in force: for it the direction begins.
+    fn begin(&mut self, index: usize, at: Time, next: &mut Vec<Moving>, effects: &mut Vec<Effect>) {
+        self.stretch = Stretch::Within;
+        let before = next.len();
+        let open = Step { at, action: Action::Open };
+        self.act(index, (open, None), next, effects);
+        let is_open = |moving: &Moving| moving.0.action == Action::Open;
+        if let Some(open) = next[before..].iter().position(is_open) {
+            next.remove(before + open); // the faults behind it have seen theirs
+        }
     }
 
     /// When the first of the next `count` bytes arrived.
@@ -239,26 +348,98 @@ impl Stage {
         }
     }
 
+    /// Leads a step through its fault, or past it.
     pub(super) fn pass(
+        &mut self,
+        index: usize,
+        (mut step, author): Moving,
+        next: &mut Vec<Moving>,
+        effects: &mut Vec<Effect>,
+    ) {
+        if self.is_active() && self.stretch == Stretch::Before && step.action == Action::Open {
+            let when = &self.spec.how.when;
+            let is_reached = when.after_bytes <= self.seen && when.begins() <= step.at;
+            if when.ends() <= step.at {
+                self.stretch = Stretch::After;
+            } else if is_reached {
+                self.stretch = Stretch::Within;
+            }
+        } else if !self.spec.how.when.is_always() && self.is_active() {
+            self.advance(index, step.at, next, effects);
+        }
+        if !self.is_active() {
+            return next.push((step, author));
+        }
+        if self.stretch == Stretch::Within {
+            return self.act(index, (step, author), next, effects);
+        }
+        let rest = self.count(&mut step);
+        let at = step.at;
+        next.push((step, author));
+        let when = &self.spec.how.when;
+        if when.after_bytes <= self.seen && when.begins() <= at {
+            self.begin(index, at, next, effects);
+            let rest = Step { at, action: Action::Send(rest) };
+            if !self.is_active() {
+                next.push((rest, author));
+            } else if bytes(&rest.action) > 0 {
+                self.act(index, (rest, author), next, effects);
+            }
+        }
+    }
+
+    /// Counts the bytes of a step that comes before its fault is in force. Cuts off and gives
+    /// those that are past the offset from which on it is, when the time has come for it.
+    fn count(&mut self, step: &mut Step) -> Vec<u8> {
+        let when = &self.spec.how.when;
+        let Action::Send(bytes) = &mut step.action else { return Vec::new() };
+        let left = when.after_bytes.saturating_sub(self.seen);
+        let left = usize::try_from(left).unwrap_or(usize::MAX);
+        let cut = if when.begins() <= step.at { bytes.len().min(left) } else { bytes.len() };
+        self.seen = self.seen.saturating_add(cut as u64);
+        bytes.split_off(cut)
+    }
+
+    /// True when what the fault made of a step may go on: it is nothing, or it has a turn.
+    fn may_act(&mut self, original: &Option<Step>, kept: usize, changed: u64) -> bool {
+        let Some(original) = original else { return true };
+        let is_same = matches!(&self.made[..], [made] if made == original);
+        if is_same && self.fault.held_bytes() == kept && self.fault.changed_bytes() == changed {
+            return true;
+        }
+        let has_turn = self.spec.common.take_turn(self.spec.how.when.times);
+        self.turn = if has_turn { Turn::Taken } else { Turn::Missed };
+        if !has_turn {
+            self.fault.release(original.at, &mut self.made);
+            self.made.clear();
+            self.kept.clear();
+        }
+        has_turn
+    }
+
+    /// Leads a step through its fault.
+    fn act(
         &mut self,
         index: usize,
         (step, author): Moving,
         next: &mut Vec<Moving>,
         effects: &mut Vec<Effect>,
     ) {
-        if !self.is_active() {
-            next.push((step, author));
-            return;
-        }
         let shadow = self.is_shadow();
+        let original = (self.turn == Turn::Open).then(|| step.clone());
         if shadow {
             next.push((step.clone(), author));
         }
         let (arrival, came_as_end) = (step.at, is_end(&step.action));
-        let kept = self.fault.held_bytes();
+        let (kept, changed) = (self.fault.held_bytes(), self.fault.changed_bytes());
         let came = bytes(&step.action);
         self.kept.push_back((arrival, came));
         self.fault.apply(step, &mut self.dice, &mut self.made);
+        if !self.may_act(&original, kept, changed) {
+            next.extend(original.filter(|_| !shadow).map(|step| (step, author)));
+            return;
+        }
+        let ends = self.spec.how.when.ends().max(arrival);
         let mut made = std::mem::take(&mut self.made);
         let mut left = 0;
         for mut step in made.drain(..) {
@@ -266,6 +447,10 @@ impl Stage {
             let came_at = self.take_kept(bytes(&step.action)).unwrap_or(arrival);
             step.at = step.at.max(arrival);
             let decided = is_end(&step.action) && !came_as_end;
+            match decided && ends <= step.at {
+                true => step.at = Time::NEVER, // by then it is not in force any more
+                false => step.at = step.at.min(ends),
+            }
             match step.action {
                 Action::Send(_) | Action::Finish => {
                     step.at = step.at.max(self.last_at);
@@ -282,10 +467,7 @@ impl Stage {
             }
         }
         self.made = made;
-        let missing = (kept + came).saturating_sub(left + self.fault.held_bytes());
-        if missing > 0 {
-            self.note_swallowed(missing, effects);
-        }
+        self.note_missing((kept + came).saturating_sub(left + self.fault.held_bytes()), effects);
         if shadow && self.fault.held_bytes() > SHADOW_BYTES_MAX {
             self.fault.release(arrival, &mut self.made);
             self.made.clear();
@@ -319,7 +501,10 @@ impl Stage {
         effects.extend(deed.map(|deed| self.effect(deed)));
     }
 
-    fn note_swallowed(&mut self, bytes: usize, effects: &mut Vec<Effect>) {
+    fn note_missing(&mut self, bytes: usize, effects: &mut Vec<Effect>) {
+        if bytes == 0 {
+            return;
+        }
         if self.total.swallowed_bytes == 0 {
             effects.push(self.effect(Deed::Swallowed(bytes as u64)));
         }

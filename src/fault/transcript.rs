@@ -2,8 +2,9 @@
 //! Times are milliseconds. Besides steps, an input may be `T set FAULTS`: a live change.
 
 use super::*;
-use crate::fault::attr::{Attrs, Raw};
-use crate::fault::{How, Kind, Level, Mode, Sampling};
+use crate::fault::attr::Raw;
+use crate::fault::when::TRIGGERS;
+use crate::fault::{Kind, Level, Mode, Sampling};
 use crate::units::{Ratio, Span};
 
 pub(crate) const OWNER: Owner<'static> = Owner { seed: 42, route: "r", connection: 1 };
@@ -53,33 +54,29 @@ pub(crate) fn parse(faults: &str) -> Vec<Spec> {
 fn spec(index: usize, text: &str) -> Spec {
     let mut words = text.split(' ');
     let kind = Kind::find(words.next().expect("a type")).expect("a known type");
-    let mut spec = Spec {
-        name: format!("f{index}"),
-        kind,
-        place: match kind.level {
-            Level::Connection => Place::Connection,
-            Level::Stream => Place::One(Direction::Downstream),
-        },
-        probability: Ratio::ONE,
-        attrs: Attrs::defaults(kind.attrs),
-        how: How::default(),
+    let place = match kind.level {
+        Level::Connection => Place::Connection,
+        Level::Stream => Place::One(Direction::Downstream),
     };
+    let mut spec = Spec::new(format!("f{index}"), kind, place);
     for (key, text) in words.map(|word| word.split_once('=').expect("key=value")) {
         match key {
             "enabled" => spec.how.enabled = text == "true",
             "sampling" => spec.how.sampling = Sampling::Exact,
-            "nth" => spec.how.when.nth = text.parse().ok(),
-            "every" => spec.how.when.every = text.parse().ok(),
-            "first" => spec.how.when.first = text.parse().ok(),
             "shadow" => spec.how.mode = Mode::Shadow,
             "p" => spec.probability = Ratio::parse(text).expect("a share"),
             "name" => spec.name = text.to_owned(),
             _ => {
-                let attr = kind.attrs.iter().find(|attr| attr.name == key).expect("an attribute");
                 let decimal = |text| str::parse(text).map(|number| Raw::Decimal(number, text));
                 let raw = text.parse().map(Raw::Integer).or_else(|_| decimal(text));
                 let raw = raw.unwrap_or(Raw::Text(text));
-                spec.attrs.set(attr.name, attr.unit.parse(raw).expect("a value"));
+                match kind.attrs.iter().find(|attr| attr.name == key) {
+                    Some(attr) => spec.attrs.set(key, attr.unit.parse(raw).expect("a value")),
+                    None => {
+                        let row = TRIGGERS.iter().find(|row| row.name == key).expect("a trigger");
+                        spec.how.when.set(key, row.unit.parse(raw).expect("a value"));
+                    }
+                }
             }
         }
     }

@@ -12,6 +12,7 @@ use crate::config::ROUTES_MAX;
 use crate::config::plan::{self, Endpoint, Host, Limits, Protocol};
 use crate::control::Cut;
 use crate::control::routes::{EditFaults, Refused, RouteEdit, RouteView, Routes};
+use crate::fault::Common;
 use crate::journal::Figures;
 use crate::shell::dial::words;
 use crate::shell::listener::{Accepting, Bound, hint, tell};
@@ -68,7 +69,9 @@ impl Registry {
     }
 
     /// Binds the listener of a route of the configuration, or tells why not, with a hint.
-    pub fn bind(&self, plan: plan::Route) -> Result<Ready, String> {
+    pub fn bind(&self, mut plan: plan::Route) -> Result<Ready, String> {
+        // A plan may be run more than once, and each run counts for itself.
+        plan.faults.iter_mut().for_each(|spec| spec.common = Common::default());
         let bound = Bound::bind(&plan.listen)?;
         let tally = Arc::default();
         let failed = |error| format!("{}; {}", words(&error), hint(&error));

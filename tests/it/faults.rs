@@ -45,6 +45,10 @@ fn bytes_stay_the_same_where_nothing_says_otherwise() {
         (r#""type": "connect_delay", "value": "150ms""#, 150),
         (r#""type": "loss", "loss": "5%", "rtt": 20, "direction": "both""#, 20),
         (r#""type": "loss", "loss": 0.02, "burst_mean": 3, "rtt": 10, "cc": "none""#, 0),
+        (r#""type": "bandwidth", "rate": 0, "for": "150ms""#, 150),
+        (r#""type": "latency", "latency": 150, "afterBytes": 299999"#, 150),
+        (r#""type": "timeout", "afterBytes": 300000, "times": 1"#, 0),
+        (r#""type": "drop", "mode": "shadow""#, 0),
         (r#""type": "timeout", "mode": "shadow""#, 0),
         (r#""type": "reset", "enabled": false"#, 0),
     ];
@@ -189,4 +193,25 @@ fn triggers_choose_connections_by_number() {
     let ends: Vec<End> = (0..9).map(|_| read_all(&proxy.connect()).1).collect();
     let dropped: Vec<usize> = (1..=9).filter(|number| ends[number - 1] == End::Reset).collect();
     assert_eq!(dropped, [3, 6]);
+}
+
+#[test]
+fn a_fault_acts_so_many_times_and_never_again() {
+    let upstream = upstreams::one_byte();
+    let knobs = list(r#""type": "drop", "probability": 0.5, "times": 3"#);
+    let config = Proxy::config(&upstream.addr.to_string(), &knobs);
+    let plan = chaos_proxy::config::read(config.as_bytes()).unwrap();
+    for run in ["one", "another"] {
+        let running = chaos_proxy::embed::Running::start(plan.clone()).unwrap();
+        let connect = || TcpStream::connect(running.addr("r").unwrap()).unwrap();
+        let ends: Vec<End> = (0..20).map(|_| read_all(&connect()).1).collect();
+        assert_eq!(ends.iter().filter(|end| **end == End::Reset).count(), 3, "{run}: {ends:?}");
+    }
+    let at_once = with_fault(&upstream, r#""type": "drop", "times": 7"#);
+    let ask = || (0..10).filter(|_| read_all(&at_once.connect()).1 == End::Reset).count();
+    let dropped: usize = std::thread::scope(|scope| {
+        let threads = [(); 4].map(|()| scope.spawn(ask));
+        threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+    });
+    assert_eq!(dropped, 7);
 }
