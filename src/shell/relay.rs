@@ -90,6 +90,8 @@ struct Flow<'a> {
     source_ended: bool,
     /// The source hung up while it was not read: no need to wait for it.
     source_quiet: bool,
+    /// The FIN is passed on. What is left is to keep watch until the other direction is done.
+    finished: bool,
 }
 
 impl<'a> Flow<'a> {
@@ -111,6 +113,7 @@ impl<'a> Flow<'a> {
             blocked: false,
             source_ended: false,
             source_quiet: false,
+            finished: false,
         }
     }
 
@@ -262,7 +265,7 @@ impl<'a> Flow<'a> {
 
     fn wants_to_read(&self) -> bool {
         let room = if self.passes { !self.blocked } else { !self.pipeline.is_full() };
-        room && !self.source_ended
+        room && !self.source_ended && !self.finished
     }
 
     /// Waits for the source, the blocked target, a due time, a limit or a change, whichever is
@@ -283,7 +286,8 @@ impl<'a> Flow<'a> {
         let wake = Watch::new(self.generation.wake.as_fd(), Interest::Trouble);
         let source = Watch::new(self.source.as_fd(), of_source);
         let target = Watch::new(self.target.as_fd(), of_target);
-        let found = match (self.source_quiet && !reads, self.blocked) {
+        let quiet = self.source_quiet && !reads && !self.finished;
+        let found = match (quiet, self.blocked) {
             (false, false) => {
                 sys::poll([wake, source], timeout).map(|[w, s]| (w, s, Found::default()))
             }
@@ -306,6 +310,9 @@ impl<'a> Flow<'a> {
         }
         if self.link.is_over() {
             return Err(Over);
+        }
+        if self.finished {
+            self.keep_watch(source.any())?;
         }
         if wake.any() {
             self.renew()?;
@@ -344,36 +351,25 @@ impl<'a> Flow<'a> {
         }
     }
 
-    /// Passes the FIN on, and keeps watch until the other direction has done so too.
+    /// Passes the FIN on.
     fn finish(&mut self) -> Result<(), Over> {
         self.link.finish(self.direction);
-        self.buffer = None;
+        (self.buffer, self.finished) = (None, true);
+        self.keep_watch(false)
+    }
+
+    /// After the FIN: over when the other direction is done, too. That makes the source hang up;
+    /// if it does so before, it was reset.
+    fn keep_watch(&self, hung_up: bool) -> Result<(), Over> {
         let other = match self.direction {
             Direction::Upstream => Direction::Downstream,
             Direction::Downstream => Direction::Upstream,
         };
-        while !self.link.is_finished(other) && !self.link.is_over() {
-            let deadline = self.link.deadline();
-            let left = (deadline != Time::NEVER).then(|| deadline - self.link.clock.now());
-            let wake = Watch::new(self.generation.wake.as_fd(), Interest::Trouble);
-            let source = Watch::new(self.source.as_fd(), Interest::Trouble);
-            let Ok([wake, source]) = sys::poll([wake, source], left) else { return Err(Over) };
-            if self.link.is_finished(other) || self.link.is_over() {
-                break;
-            }
-            if source.any() {
-                return self.end(self.link.reset_by(self.direction, true), Cut::Reset);
-            }
-            if wake.any() {
-                self.generation = self.link.route().live.generation();
-                if let Some(cut) = self.generation.ends {
-                    return self.end(Reason::Shutdown, cut);
-                }
-            } else if deadline != Time::NEVER {
-                self.link.enforce_limits(self.link.clock.now());
-            }
+        match self.link.is_finished(other) {
+            true => Err(Over),
+            false if hung_up => self.end(self.link.reset_by(self.direction, true), Cut::Reset),
+            false => Ok(()),
         }
-        Err(Over)
     }
 
     fn reason_of_end(&self) -> Reason {

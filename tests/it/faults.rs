@@ -5,7 +5,7 @@ use std::net::{Shutdown, TcpStream};
 use std::time::{Duration, Instant};
 
 use crate::support::{End, Proxy, assert_same, assert_took, eventually, expect, pattern, read_all};
-use crate::upstreams::{self, Upstream};
+use crate::upstreams::{self, Upstream, gate};
 
 /// A proxy with this one fault before an upstream.
 fn with_fault<T: Send + 'static>(upstream: &Upstream<T>, fault: &str) -> Proxy {
@@ -113,6 +113,26 @@ fn resets_come_where_they_were_asked_for() {
         assert_eq!(end, End::Reset, "{fault}");
         assert_eq!(proxy.wait_for("closed").text("reason"), "fault", "{fault}");
     }
+}
+
+/// A connection that is half closed is still a live one.
+#[test]
+fn a_fault_that_comes_after_the_clients_fin_acts() {
+    let (saw_fin, wait_for_fin) = gate();
+    let upstream = Upstream::start(move |stream| {
+        assert_eq!(read_all(&stream), (b"x".to_vec(), End::Fin));
+        saw_fin();
+        eventually("a reset after the FIN", || stream.take_error().unwrap().is_some());
+    });
+    let proxy = with_fault(&upstream, r#""type": "noop""#);
+    let mut client = proxy.connect();
+    client.write_all(b"x").unwrap();
+    client.shutdown(Shutdown::Write).unwrap();
+    wait_for_fin();
+    proxy.set_faults(&list(r#""type": "reset", "direction": "upstream""#));
+    assert_eq!(read_all(&client), (Vec::new(), End::Reset));
+    assert_eq!(proxy.wait_for("closed").text("reason"), "fault");
+    upstream.outcome();
 }
 
 #[test]
