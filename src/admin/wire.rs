@@ -4,7 +4,7 @@
 //! words only, and clients know no third. So a fault of both directions, or of the connection
 //! before there are directions, is listed as `downstream` with the truth beside it under
 //! `direction`, which clients pass over and which is understood when it comes back; the same goes
-//! for `mode`, `sampling` and `enabled` where they are not the usual ones. Letters of
+//! for `mode`, `sampling`, `enabled` and the triggers where they are not the usual ones. Letters of
 //! `stream` are told in lower case, however they came; a default name keeps them.
 
 use std::fmt::{self, Write};
@@ -13,6 +13,7 @@ use super::json::{Json, get, quoted};
 use crate::config::FAULTS_MAX;
 use crate::control::routes::{Refused, RouteView};
 use crate::fault::attr::{Attr, Bare, Raw, Value};
+use crate::fault::when::{self, TRIGGERS};
 use crate::fault::{Direction, How, Kind, Level, Mode, Place, Sampling, Spec};
 use crate::problem::did_you_mean;
 use crate::units::Ratio;
@@ -198,7 +199,6 @@ pub(super) fn toxic(json: &Json, spot: &Spot, there: &[Spec]) -> Result<Spec, Fa
     let kind = spot.field(entries, "type", Json::text)?;
     let stream = spot.field(entries, "stream", Json::text)?.unwrap_or("downstream");
     let both = spot.field(entries, "direction", Json::text)?;
-    let how = how(entries, spot)?;
     let edit = ToxicEdit::read(json, spot)?;
     let direction = direction(stream).ok_or_else(|| Failure::BadStream(spot.at.clone()))?;
     let kind = kind.and_then(Kind::find).ok_or_else(|| Failure::BadType(spot.at.clone()))?;
@@ -208,28 +208,12 @@ pub(super) fn toxic(json: &Json, spot: &Spot, there: &[Spec]) -> Result<Spec, Fa
         (Level::Stream, _) => Place::One(direction),
     };
     let name = given_name.map_or_else(|| format!("{}_{stream}", kind.name), str::to_owned);
-    let mut spec = Spec { how, ..Spec::new(name, kind, place) };
+    let mut spec = Spec::new(name, kind, place);
     if there.iter().any(|other| other.name == spec.name) {
         return Err(Failure::ToxicExists(spot.at.clone()));
     }
     edit.apply(&mut spec, spot)?;
     Ok(spec)
-}
-
-/// The keys of a fault that Toxiproxy has not: `enabled`, `mode` and `sampling`.
-fn how(entries: &[(String, Json)], spot: &Spot) -> Result<How, Failure> {
-    let is = |key: &str, usual: &'static str, other: &'static str| {
-        let word = spot.field(entries, key, Json::text)?.unwrap_or(usual);
-        match word == usual || word == other {
-            true => Ok(word == other),
-            false => Err(spot.bad(key, &format!("{} ({usual}, {other})", quoted(word)))),
-        }
-    };
-    let mode = if is("mode", "act", "shadow")? { Mode::Shadow } else { Mode::Act };
-    let exact = is("sampling", "bernoulli", "exact")?;
-    let sampling = if exact { Sampling::Exact } else { Sampling::Bernoulli };
-    let enabled = spot.field(entries, "enabled", Json::truth)?.unwrap_or(true);
-    Ok(How { enabled, mode, sampling, ..How::default() })
 }
 
 fn direction(stream: &str) -> Option<Direction> {
@@ -294,6 +278,38 @@ impl<'a> ToxicEdit<'a> {
             }
         }
         spec.probability = self.toxicity.unwrap_or(spec.probability);
+        self.apply_how(spec, spot)
+    }
+
+    /// The keys of a fault that Toxiproxy has not: `enabled`, `mode`, `sampling` and the triggers.
+    fn apply_how(&self, spec: &mut Spec, spot: &Spot) -> Result<(), Failure> {
+        let is = |key: &str, usual: &'static str, other: &'static str| {
+            let Some(word) = spot.field(self.toxic, key, Json::text)? else { return Ok(None) };
+            match word == usual || word == other {
+                true => Ok(Some(word == other)),
+                false => Err(spot.bad(key, &format!("{} ({usual}, {other})", quoted(word)))),
+            }
+        };
+        let (how, kind) = (&mut spec.how, spec.kind);
+        if let Some(shadow) = is("mode", "act", "shadow")? {
+            how.mode = if shadow { Mode::Shadow } else { Mode::Act };
+        }
+        if let Some(exact) = is("sampling", "bernoulli", "exact")? {
+            how.sampling = if exact { Sampling::Exact } else { Sampling::Bernoulli };
+        }
+        how.enabled = spot.field(self.toxic, "enabled", Json::truth)?.unwrap_or(how.enabled);
+        for row in &TRIGGERS {
+            let is_own = kind.attrs.iter().any(|attr| attr.name == row.name);
+            let read = |json: &Json| match (when::refused(kind, row.name), json) {
+                _ if is_own => Err(format!("an attribute of {} (put it there)", kind.name)),
+                (Some(reason), _) => Err(reason),
+                (None, Json::Integer(0)) => Ok(row.default), // takes it back
+                (None, json) => value(row, json),
+            };
+            if let Some(value) = spot.field(self.toxic, row.name, read)? {
+                how.when.set(row.name, value);
+            }
+        }
         Ok(())
     }
 }
@@ -458,7 +474,7 @@ fn print_attribute(attr: &Attr, value: Value, out: &mut String) {
 
 /// Prints what Toxiproxy has no words for, where it is not as its clients take it to be.
 fn print_beyond(spec: &Spec, stream: &str, out: &mut String) {
-    let How { enabled, mode, sampling, when: _ } = spec.how; // triggers are for files
+    let How { enabled, mode, sampling, when } = spec.how;
     let keys = [
         ("direction", spec.place.as_str(), spec.place.as_str() != stream),
         ("mode", "shadow", mode == Mode::Shadow),
@@ -470,6 +486,10 @@ fn print_beyond(spec: &Spec, stream: &str, out: &mut String) {
     }
     if !enabled {
         out.push_str(",\"enabled\":false");
+    }
+    for (row, value) in when.given() {
+        out.push(',');
+        print_attribute(row, value, out);
     }
 }
 

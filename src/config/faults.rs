@@ -6,7 +6,7 @@ use super::FAULTS_MAX;
 use super::node::{Value, is_integer, quoted};
 use super::value::{At, Found, Object, integer, refuse};
 use crate::fault::attr::{Attr, Attrs, Raw};
-use crate::fault::when::{OF_A_STRETCH, TRIGGERS};
+use crate::fault::when::{self, TRIGGERS};
 use crate::fault::{ALL, Direction, How, Kind, Level, Mode, Place, Sampling, Spec, When};
 use crate::problem::{Pos, did_you_mean};
 use crate::units::Ratio;
@@ -159,13 +159,8 @@ fn when(object: &Object<'_>, kind: &Kind, found: &mut Found) -> Option<When> {
     let (mut when, mut good) = (When::default(), true);
     for row in TRIGGERS.iter().filter(|row| !has(kind, row.name)) {
         let Some(at) = object.get(row.name) else { continue };
-        if kind.level == Level::Connection && OF_A_STRETCH.contains(&row.name) {
-            let why = format!("{} acts before there are bytes", kind.name);
-            found.note(&at.path, at.pos, refuse(&why, &format!("leave out {:?}", row.name)));
-            good = false;
-            continue;
-        }
-        match found.take(&at, parse(row, at.value)) {
+        let value = when::refused(kind, row.name).map_or_else(|| parse(row, at.value), Err);
+        match found.take(&at, value) {
             Some(value) => when.set(row.name, value),
             None => good = false,
         }

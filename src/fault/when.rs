@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::attr::{Attr, BYTES_MAX, SPAN_MAX, Unit, Value};
+use super::{Kind, Level};
 use crate::units::{ByteCount, Span, Time};
 
 /// What must hold before a fault acts.
@@ -61,9 +62,14 @@ pub static TRIGGERS: [Attr; 7] = [
     },
 ];
 
-/// The triggers that ask for a stretch of a connection: none of them suits a fault that acts
-/// before there are bytes.
-pub const OF_A_STRETCH: [&str; 3] = ["after", "for", "afterBytes"];
+/// The triggers that ask for a stretch of a connection.
+const OF_A_STRETCH: [&str; 3] = ["after", "for", "afterBytes"];
+
+/// Why a fault of this kind does not take the trigger; none when it does.
+pub fn refused(kind: &Kind, trigger: &str) -> Option<String> {
+    let refused = kind.level == Level::Connection && OF_A_STRETCH.contains(&trigger);
+    refused.then(|| format!("{} acts before there are bytes (leave out {trigger:?})", kind.name))
+}
 
 impl When {
     /// True when the fault may act on the connection, or the request, with this number.
@@ -91,13 +97,14 @@ impl When {
         }
     }
 
-    /// Sets the trigger of this name; the value must be one that its unit gave.
+    /// Sets the trigger of this name; the value must be one that its unit gave, or its default.
     pub fn set(&mut self, name: &str, value: Value) {
+        let given = |number| Some(number).filter(|number| *number > 0);
         match (name, value) {
-            ("nth", Value::Count(number)) => self.nth = Some(number),
-            ("every", Value::Count(number)) => self.every = Some(number),
-            ("first", Value::Count(number)) => self.first = Some(number),
-            ("times", Value::Count(number)) => self.times = Some(number),
+            ("nth", Value::Count(number)) => self.nth = given(number),
+            ("every", Value::Count(number)) => self.every = given(number),
+            ("first", Value::Count(number)) => self.first = given(number),
+            ("times", Value::Count(number)) => self.times = given(number),
             ("after", Value::Span(span)) => self.after = span,
             ("for", Value::Span(span)) => self.length = span,
             ("afterBytes", Value::Bytes(bytes)) => self.after_bytes = bytes.0,
