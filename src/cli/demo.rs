@@ -36,7 +36,7 @@ pub(super) fn run(overrides: &Overrides) -> Result<(), Failure> {
     }
     guide.push_str("\nCtrl-C stops it. What happens is logged here:\n\n");
     let text = format!("[{}]", routes.join(",\n"));
-    let mut plan = match config::read(text.as_bytes()) {
+    let mut plan = match config::read_for(text.as_bytes(), overrides.bind) {
         Ok(plan) => plan,
         Err(problems) => unreachable!("the demonstration is valid: {problems:?}"),
     };

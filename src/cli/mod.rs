@@ -18,6 +18,7 @@ mod serve;
 mod signals;
 pub mod toxiproxy_server;
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use crate::config::plan::{Endpoint, LogFormat, LogLevel};
@@ -96,6 +97,8 @@ pub struct Overrides {
     pub log_format: Option<LogFormat>,
     /// How long a stop waits.
     pub grace: Option<Span>,
+    /// Where a port without an address listens.
+    pub bind: Option<IpAddr>,
     /// Where the admin API listens.
     pub admin: Option<Endpoint>,
     /// Whether it may do so beyond this machine without a token.

@@ -250,6 +250,17 @@ pub(super) static TIMEOUT_MS: Opt = Opt {
     ..SWITCH
 };
 
+/// Where ports without an address listen.
+pub(super) static BIND: Opt = Opt {
+    name: "--bind",
+    takes: Takes::Text { placeholder: "IP", allowed: "an IP address, such as 0.0.0.0" },
+    env: Some("CHAOS_PROXY_BIND"),
+    verbs: SERVING,
+    default: Some("127.0.0.1"),
+    about: "where a port without an address listens, unless its route says `bind`",
+    ..SWITCH
+};
+
 /// The seed of every decision.
 pub(super) static SEED: Opt = Opt {
     name: "--seed",
@@ -354,6 +365,7 @@ pub static OPTIONS: &[&Opt] = &[
     &LATENCY_MS,
     &DROP_RATE,
     &TIMEOUT_MS,
+    &BIND,
     &SEED,
     &LOG_LEVEL,
     &LOG_FORMAT,

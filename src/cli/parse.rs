@@ -6,8 +6,9 @@ use std::path::Path;
 use super::client::{self, Style};
 use super::error::UsageError;
 use super::options::{
-    ADMIN, CONFIG, DROP_RATE, FORMATS, GRACE_MS, HELP, INSECURE_ADMIN, JSON, LATENCY_MS, LEVELS,
-    LOG_FORMAT, LOG_LEVEL, Opt, QUIET, ROUTE, SEED, TIMEOUT_MS, Takes, VERBOSE, VERSION, Verb,
+    ADMIN, BIND, CONFIG, DROP_RATE, FORMATS, GRACE_MS, HELP, INSECURE_ADMIN, JSON, LATENCY_MS,
+    LEVELS, LOG_FORMAT, LOG_LEVEL, Opt, QUIET, ROUTE, SEED, TIMEOUT_MS, Takes, VERBOSE, VERSION,
+    Verb,
 };
 use super::{Command, Overrides, RunOptions, Source, toxiproxy_server};
 use crate::config;
@@ -247,6 +248,7 @@ fn overrides(given: &Given, env: Env<'_>) -> Result<Overrides, UsageError> {
             word(opt, text).and_then(|n| FORMATS.get(n).copied())
         })?,
         grace: valued(&GRACE_MS, given, env, whole)?.map(Span::from_ms),
+        bind: valued(&BIND, given, env, |_, text| config::bind_ip(text))?,
         admin: valued(&ADMIN, given, env, |_, text| config::listen_endpoint(text).ok())?,
         insecure_admin: given.has(&INSECURE_ADMIN),
     })
@@ -365,7 +367,8 @@ mod tests {
         let level = overrides.log_level.map(|level| format!(" level={level:?}"));
         let format = overrides.log_format.map(|format| format!(" format={format:?}"));
         let grace = overrides.grace.map(|grace| format!(" grace={grace}"));
-        [seed, level, format, grace].into_iter().flatten().collect()
+        let bind = overrides.bind.map(|bind| format!(" bind={bind}"));
+        [seed, level, format, grace, bind].into_iter().flatten().collect()
     }
 
     #[track_caller]
@@ -422,6 +425,8 @@ mod tests {
         check(&format!("{env} a"), &format!("run file a {from_env}"));
         check(&format!("{env} demo"), &format!("demo {from_env}"));
         check(&format!("{env} a {flags}"), &format!("run file a {expected}"));
+        check("a --bind [::1]", "run file a bind=::1");
+        check("demo CHAOS_PROXY_BIND=0.0.0.0", "demo bind=0.0.0.0");
         check("a --quiet", "run file a level=Warn");
         check("a --verbose", "run file a level=Debug");
         check("a --quiet CHAOS_PROXY_LOG_LEVEL=trace", "run file a level=Warn");
@@ -466,6 +471,7 @@ mod tests {
             r#""--sead": unknown option (see chaos-proxy --help, did you mean "--seed"?)"#;
         check("a --sead 1", unknown);
         check("a --sead=1", unknown);
+        check("a --bind web", r#"--bind: "web" (an IP address, such as 0.0.0.0)"#);
         check("-x", r#""-x": unknown option (see chaos-proxy --help)"#);
         let all = "a whole number, 0..18446744073709551615";
         check("a --seed", &format!("--seed: no value given (write --seed N: {all})"));

@@ -96,15 +96,16 @@ fn check(options: &RunOptions) -> Result<(), Failure> {
 }
 
 fn read_plan(options: &RunOptions) -> Result<Plan, Failure> {
+    let bind = options.overrides.bind;
     let (name, read) = match &options.source {
         Source::File(path) => {
             let name = path.display().to_string();
             let text = read_file(path).map_err(|error| cannot_read(&name, &error))?;
-            (name, config::read(&text))
+            (name, config::read_for(&text, bind))
         }
         Source::Stdin => {
             let text = bounded_read(io::stdin()).map_err(|error| cannot_read("stdin", &error))?;
-            ("stdin".to_owned(), config::read(&text))
+            ("stdin".to_owned(), config::read_for(&text, bind))
         }
         Source::Inline { routes, latency_ms, drop_rate, timeout_ms } => {
             let flags = config::Inline {
@@ -112,6 +113,7 @@ fn read_plan(options: &RunOptions) -> Result<Plan, Failure> {
                 latency_ms: latency_ms.as_deref(),
                 drop_rate: drop_rate.as_deref(),
                 timeout_ms: timeout_ms.as_deref(),
+                bind,
             };
             ("command line".to_owned(), config::plan_for_routes(&flags))
         }

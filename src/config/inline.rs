@@ -1,10 +1,11 @@
 //! Routes from the command line: the same keys and the same checks as in a file.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::rc::Rc;
 
 use super::node::{Entry, Node, Value, quoted};
-use super::plan::Plan;
+use super::plan::{Endpoint, Host, Plan};
 use super::value::{At, Found, refuse};
 use super::{report, top};
 use crate::problem::{Problem, Problems};
@@ -20,6 +21,8 @@ pub struct Inline<'a> {
     pub drop_rate: Option<&'a str>,
     /// `--timeout-ms`, for every route.
     pub timeout_ms: Option<&'a str>,
+    /// `--bind`: where a LISTEN that is a port listens; none: 127.0.0.1.
+    pub bind: Option<IpAddr>,
 }
 
 /// The plan for routes from the command line.
@@ -27,7 +30,7 @@ pub struct Inline<'a> {
 /// # Errors
 /// All that is wrong with them; the paths are the flags.
 pub fn plan_for_routes(inline: &Inline<'_>) -> Result<Plan, Problems> {
-    let mut found = Found::default();
+    let mut found = Found { bind: inline.bind, ..Found::default() };
     let routes: Vec<Rc<Node>> =
         inline.routes.iter().filter_map(|text| route(text, inline, &mut found)).collect();
     let none_is_left = routes.is_empty() && !inline.routes.is_empty();
@@ -49,7 +52,10 @@ fn route(text: &str, inline: &Inline<'_>, found: &mut Found) -> Option<Rc<Node>>
     };
     let is_port = !listen.is_empty() && listen.bytes().all(|b| b.is_ascii_digit());
     let listen = match listen {
-        "0" => entry("listen", Value::Text("127.0.0.1:0".into())),
+        "0" => {
+            let any = Endpoint { host: Host::Ip(found.bind()), port: 0 };
+            entry("listen", Value::Text(any.to_string().into()))
+        }
         _ if is_port => entry("localPort", Value::plain(listen)),
         _ => entry("listen", Value::Text(listen.into())),
     };
@@ -116,6 +122,7 @@ mod tests {
             latency_ms: Some("100"),
             drop_rate: Some("5%"),
             timeout_ms: Some("2000"),
+            bind: None,
         })
         .unwrap();
         let listens: Vec<String> = plan.routes.iter().map(|r| r.listen.to_string()).collect();
@@ -131,8 +138,15 @@ mod tests {
         let text = br#"[{"localPort":1,"upstream":"a:1","dropRate":0.3,"latencyMs":100}]"#;
         let (latency_ms, drop_rate) = (Some("100"), Some("0.3"));
         let routes = ["1=a:1"];
-        let inline = Inline { routes: &routes, latency_ms, drop_rate, timeout_ms: None };
+        let inline =
+            Inline { routes: &routes, latency_ms, drop_rate, timeout_ms: None, bind: None };
         assert_eq!(plan_for_routes(&inline), crate::config::read(text));
+        let bind = Some("::".parse().unwrap());
+        let everywhere = plan_for_routes(&Inline { bind, ..inline });
+        assert_eq!(everywhere, crate::config::read_for(text, bind));
+        assert_eq!(everywhere.unwrap().routes[0].listen.to_string(), "[::]:1");
+        let any = Inline { routes: &["0=a:1"], bind, ..Inline::default() };
+        assert_eq!(plan_for_routes(&any).unwrap().routes[0].listen.to_string(), "[::]:0");
     }
 
     #[test]
@@ -164,6 +178,7 @@ mod tests {
             latency_ms: Some("fast"),
             drop_rate: Some("50"),
             timeout_ms: Some("-1"),
+            bind: None,
         };
         let mut lines = plan_for_routes(&inline).unwrap_err().lines("c");
         lines.sort_by_key(|line| expected.find(&line[16..26]));

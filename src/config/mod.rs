@@ -20,6 +20,8 @@ mod text;
 mod top;
 mod value;
 
+use std::net::IpAddr;
+
 use crate::problem::{Problem, Problems};
 use plan::Plan;
 
@@ -49,6 +51,11 @@ pub fn listen_endpoint(text: &str) -> Result<plan::Endpoint, String> {
     endpoint::endpoint(text, true)
 }
 
+/// Parses the address of a `bind`, IPv6 with brackets or without.
+pub fn bind_ip(text: &str) -> Option<IpAddr> {
+    route::bind_ip(text)
+}
+
 impl plan::Endpoint {
     /// Any text as an endpoint: what is not one is a name that will not resolve when it is dialled.
     pub fn lenient(text: &str) -> plan::Endpoint {
@@ -62,8 +69,16 @@ impl plan::Endpoint {
 /// # Errors
 /// All that is wrong with it, in the order of the text.
 pub fn read(bytes: &[u8]) -> Result<Plan, Problems> {
+    read_for(bytes, None)
+}
+
+/// The same, where `localPort` listens on `bind` unless its route says otherwise.
+///
+/// # Errors
+/// All that is wrong with it, in the order of the text.
+pub fn read_for(bytes: &[u8], bind: Option<IpAddr>) -> Result<Plan, Problems> {
     let text = source::text(bytes).map_err(|problem| report(vec![problem]))?;
-    let mut found = value::Found::default();
+    let mut found = value::Found { bind, ..value::Found::default() };
     let tree = text::tree(text, &mut found);
     let plan = tree.and_then(|root| top::plan(&value::At::root(&root), &mut found));
     match plan {

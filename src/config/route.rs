@@ -132,7 +132,7 @@ fn listen(object: &Object<'_>, found: &mut Found) -> Option<Located<Endpoint>> {
     match (object.get("localPort"), object.get("listen")) {
         (Some(port), None) => {
             let number = port.whole((1, u64::from(u16::MAX)), "", found);
-            let ip = bind.map_or(Some(IpAddr::V4(Ipv4Addr::LOCALHOST)), |(ip, _)| ip);
+            let ip = bind.map_or(Some(found.bind()), |(ip, _)| ip);
             let value = Endpoint { host: Host::Ip(ip?), port: number? };
             Some(Located { path: port.path, pos: port.pos, value })
         }
@@ -159,11 +159,16 @@ fn listen(object: &Object<'_>, found: &mut Found) -> Option<Located<Endpoint>> {
 fn bind(at: &At<'_>, found: &mut Found) -> Option<IpAddr> {
     const ALLOWED: &str = "an IP address, such as 0.0.0.0";
     let text = at.text(ALLOWED, found)?;
+    found.take(at, bind_ip(text).ok_or_else(|| format!("{} ({ALLOWED})", quoted(text))))
+}
+
+/// The address that a text names, brackets or not; none when it names none.
+pub(super) fn bind_ip(text: &str) -> Option<IpAddr> {
     let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
     if text == "localhost" {
         return Some(IpAddr::V4(Ipv4Addr::LOCALHOST));
     }
-    found.take(at, bare.parse().map_err(|_| format!("{} ({ALLOWED})", quoted(text))))
+    bare.parse().ok()
 }
 
 /// The shorthands of a route for faults.

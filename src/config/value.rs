@@ -1,5 +1,6 @@
 //! One value of a configuration: what it must be, or one line on what came instead.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::rc::Rc;
 use std::str::FromStr;
 
@@ -27,12 +28,19 @@ pub(super) struct Object<'a> {
 #[derive(Debug, Default)]
 pub(super) struct Found {
     pub(super) list: Vec<Problem>,
+    /// Where `localPort` listens without `bind`; none: 127.0.0.1.
+    pub(super) bind: Option<IpAddr>,
 }
 
 /// Problems kept until they are sorted; far more than are shown.
 pub(super) const FOUND_MAX: usize = 1000;
 
 impl Found {
+    /// Where `localPort` listens without `bind`.
+    pub(super) fn bind(&self) -> IpAddr {
+        self.bind.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST))
+    }
+
     /// Keeps a problem, while there are few.
     pub(super) fn push(&mut self, problem: Problem) {
         if self.list.len() < FOUND_MAX {

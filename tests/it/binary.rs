@@ -31,7 +31,7 @@ pub(crate) struct Said {
 /// The program without the environment's own settings.
 pub(crate) fn command(program: &str) -> Command {
     let mut command = Command::new(program);
-    for name in ["CONFIG", "SEED", "LOG_LEVEL", "LOG_FORMAT", "GRACE_MS"] {
+    for name in ["CONFIG", "BIND", "ADMIN", "SEED", "LOG_LEVEL", "LOG_FORMAT", "GRACE_MS"] {
         command.env_remove(format!("CHAOS_PROXY_{name}"));
     }
     command.env_remove("TOXIPROXY_URL");
