@@ -32,6 +32,7 @@ use crate::shell::route::Shared;
 use crate::shell::spare::Reserve;
 use crate::shell::threads::Pool;
 use crate::shell::{clock, sys};
+use crate::units::Span;
 
 /// Why nothing is served: one line with the route, its address, the reason and a hint.
 #[derive(Debug)]
@@ -142,6 +143,11 @@ impl Running {
     /// there is no such route, or when the system has no descriptor left for the change.
     pub fn set_faults(&self, route: &str, faults: Vec<Spec>) -> bool {
         self.routes.edit_faults(route, &mut |_| Some(faults.clone())).is_ok()
+    }
+
+    /// Tells that a stop has been asked for, and that new connections are accepted for so long.
+    pub fn stopping_in(&self, delay: Span) {
+        self.shared.journal.note(Event::Stopping(delay));
     }
 
     /// Refuses new connections from now on. What receives a message when the last connection

@@ -8,7 +8,7 @@ use std::path::Path;
 use super::signals::Signals;
 use super::toxiproxy_server::{self, ServerAsked};
 use super::{Command, Overrides, RunOptions, Source, admin, client, demo};
-use crate::config::plan::{Admin, Plan};
+use crate::config::plan::{Admin, Plan, Shutdown};
 use crate::config::{self, SIZE_MAX};
 use crate::embed::Running;
 use crate::problem::Problems;
@@ -165,7 +165,7 @@ fn cannot_read(name: &str, error: &io::Error) -> Failure {
 
 /// Serves until the signals say otherwise.
 pub(super) fn serve(plan: Plan, insecure: bool, signals: &Signals) -> Result<(), Failure> {
-    let grace = plan.shutdown.grace;
+    let shutdown = plan.shutdown;
     let admin = match &plan.admin {
         Some(admin) => Some(admin::Ready::bind(admin, insecure)?),
         None => None,
@@ -179,7 +179,7 @@ pub(super) fn serve(plan: Plan, insecure: bool, signals: &Signals) -> Result<(),
         Some(ready) => Some(ready.open(&running)?),
         None => None,
     };
-    signals.serve(running, grace, &draining, server);
+    signals.serve(running, shutdown, &draining, server);
     log.finish();
     Ok(())
 }
@@ -213,7 +213,8 @@ fn toxiproxy_server(asked: ServerAsked) -> Result<(), Failure> {
     }
     let server = ready.open(&running)?;
     // Toxiproxy does not wait for connections in flight, and nobody who replaces it expects that.
-    signals.serve(running, Span::ZERO, &draining, Some(server));
+    let at_once = Shutdown { grace: Span::ZERO, delay: Span::ZERO };
+    signals.serve(running, at_once, &draining, Some(server));
     log.finish();
     Ok(())
 }

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! before ready: exit 0
-//! first:        refuse new connections, wait for those in flight until the grace is over
+//! first:        say not ready; after the delay refuse new connections, and wait for those in
+//!               flight until the grace is over
 //! second:       cut what is left, exit within 200 ms
 //! ```
 
@@ -12,6 +13,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, after, bounded, select};
 
+use crate::config::plan::Shutdown;
 use crate::embed::{self, Running};
 use crate::shell::admin_server::AdminServer;
 use crate::units::Span;
@@ -58,15 +60,20 @@ impl Signals {
     pub(super) fn serve(
         &self,
         mut running: Running,
-        grace: Span,
+        shutdown: Shutdown,
         draining: &AtomicBool,
         admin: Option<AdminServer>,
     ) {
         let _ = self.received.recv(); // the handler keeps the sender for ever
         draining.store(true, Ordering::SeqCst);
+        let mut in_haste = false;
+        if shutdown.delay > Span::ZERO {
+            running.stopping_in(shutdown.delay);
+            in_haste = self.received.recv_timeout(shutdown.delay.to_duration()).is_ok();
+        }
         let all_left = running.drain();
-        let grace = after(grace.to_duration());
-        while running.in_flight() > 0 {
+        let grace = after(shutdown.grace.to_duration());
+        while !in_haste && running.in_flight() > 0 {
             select! {
                 recv(all_left) -> _ => {} // told late, maybe: looked at again
                 recv(self.received) -> _ => break,

@@ -70,11 +70,14 @@ pub struct Shutdown {
     /// How long connections in flight may go on after the first signal.
     #[serde(rename = "graceMs", serialize_with = "as_ms")]
     pub grace: Span,
+    /// How long new ones are accepted after it, while the probe for readiness says no already.
+    #[serde(rename = "delayMs", serialize_with = "as_ms")]
+    pub delay: Span,
 }
 
 impl Default for Shutdown {
     fn default() -> Shutdown {
-        Shutdown { grace: Span::from_ms(10_000) }
+        Shutdown { grace: Span::from_ms(10_000), delay: Span::ZERO }
     }
 }
 

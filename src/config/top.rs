@@ -69,15 +69,19 @@ const LEVELS: &[(&str, LogLevel)] = &[
 ];
 const FORMATS: &[(&str, LogFormat)] = &[("text", LogFormat::Text), ("json", LogFormat::Json)];
 
-/// The longest grace: an hour.
-const GRACE_MAX_MS: u64 = 3_600_000;
+/// The longest grace, and the longest delay before it: an hour.
+const SHUTDOWN_MAX_MS: u64 = 3_600_000;
 
 fn shutdown(at: &At<'_>, found: &mut Found) -> Option<Shutdown> {
     let object = at.object(found)?;
-    object.only(&["graceMs"], found);
-    let grace: Option<Option<Span>> =
-        object.get("graceMs").map(|at| at.ms((0, GRACE_MAX_MS), "", found));
-    Some(Shutdown { grace: grace.unwrap_or(Some(Shutdown::default().grace))? })
+    object.only(&["graceMs", "delayMs"], found);
+    let mut ms = |key: &str, default: Span| match object.get(key) {
+        Some(at) => at.ms((0, SHUTDOWN_MAX_MS), "", found),
+        None => Some(default),
+    };
+    let default = Shutdown::default();
+    let (grace, delay) = (ms("graceMs", default.grace), ms("delayMs", default.delay));
+    Some(Shutdown { grace: grace?, delay: delay? })
 }
 
 /// Names that may stand in `Host`, at most.

@@ -50,7 +50,9 @@ pub enum Event<'a> {
     Refused(Refusal, u64),
     /// Both directions ended.
     Closed(&'a Closing),
-    /// The first signal came; holds the connections in flight.
+    /// The first signal came; new connections are accepted for so long all the same.
+    Stopping(Span),
+    /// No new connections from here on; holds those in flight.
     Draining(usize),
     /// No connection is in flight any more; holds how many had to be cut off.
     Drained(usize),
@@ -207,6 +209,7 @@ impl Note<'_> {
             Event::UpstreamFailed(_) => "upstream_failed",
             Event::Refused(..) => "refused",
             Event::Closed(_) => "closed",
+            Event::Stopping(_) => "stopping",
             Event::Draining(_) => "draining",
             Event::Drained(_) => "drained",
             Event::LogLost(_) => "log_lost",
@@ -248,6 +251,7 @@ impl Note<'_> {
                 fields.extend([("reason", refusal.as_str().into()), ("count", (*count).into())]);
             }
             Event::Closed(closing) => closing.fields(&mut fields),
+            Event::Stopping(delay) => fields.push(ms(*delay)),
             Event::Draining(in_flight) => fields.push(("in_flight", (*in_flight).into())),
             Event::Drained(cut) => fields.push(("cut", (*cut).into())),
             Event::LogLost(lines) => fields.push(("lines", (*lines).into())),

@@ -1,7 +1,7 @@
 //! How a process stops: signals, draining, the grace, and being process 1.
 
 use std::io::Write;
-use std::net::{Shutdown, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::path::Path;
 use std::time::Instant;
 
@@ -95,6 +95,54 @@ fn a_grace_of_zero_cuts_at_once() {
     process.wait_for("connected");
     process.signal(Signal::SIGTERM);
     assert_took(process.ended_well(), 0, 200, "no grace");
+    assert_eq!(read_all(&client), (Vec::new(), End::Reset));
+}
+
+/// A configuration with the admin API and this delay between the signal and the drain.
+fn delayed(upstream: SocketAddr, ms: u64) -> String {
+    let more =
+        format!(r#"{{"shutdown": {{"delayMs": {ms}}}, "admin": {{"listen": "127.0.0.1:0"}}, "#);
+    config(upstream, "").replacen('{', &more, 1)
+}
+
+/// Who sends clients here hears that it ends before it refuses any.
+#[test]
+fn a_delay_goes_on_accepting_while_not_ready() {
+    let upstream = upstreams::echo();
+    let mut process = Process::serving(&delayed(upstream.addr, 400), &["--grace-ms", "0"]);
+    let admin = process.wait_for("admin")["addr"].as_str().unwrap().to_owned();
+    let status = |path: &str| {
+        let mut client = connect(admin.parse().unwrap());
+        write!(client, "GET {path} HTTP/1.0\r\n\r\n").unwrap();
+        let (answer, _) = read_all(&client);
+        String::from_utf8(answer[9..12].to_vec()).unwrap()
+    };
+    assert_eq!((&*status("/healthz"), &*status("/readyz")), ("200", "200"));
+    let signalled = Instant::now();
+    process.signal(Signal::SIGTERM);
+    assert_eq!(process.wait_for("stopping")["ms"], 400.0);
+    assert_eq!((&*status("/healthz"), &*status("/readyz")), ("200", "503"));
+    let client = connect(process.addr());
+    (&client).write_all(b"late").unwrap();
+    expect(&client, "late");
+    client.shutdown(Shutdown::Write).unwrap();
+    assert_eq!(read_all(&client), (Vec::new(), End::Fin));
+    process.ended_well();
+    assert_took(signalled.elapsed(), 400, 700, "the delay");
+    assert!(TcpStream::connect(&admin).is_err(), "nobody answers any more");
+}
+
+#[test]
+fn a_second_signal_ends_the_delay_and_all() {
+    let upstream = upstreams::echo();
+    let config = delayed(upstream.addr, 3_600_000);
+    let mut process = Process::serving(&config, &["--grace-ms", "3600000"]);
+    let client = connect(process.addr());
+    process.wait_for("connected");
+    process.signal(Signal::SIGTERM);
+    process.wait_for("stopping");
+    process.signal(Signal::SIGTERM);
+    assert_took(process.ended_well(), 0, 200, "two signals");
     assert_eq!(read_all(&client), (Vec::new(), End::Reset));
 }
 
