@@ -4,13 +4,14 @@
 //! args, env --> parse --> Command --> (main) run | check | print a text
 //! ```
 //!
-//! `serve`, `signals`, `demo` and `client::run` carry a command out; the rest is pure.
+//! `serve`, `signals`, `demo`, `health` and `client::run` carry a command out; the rest is pure.
 
 mod admin;
 pub mod client;
 mod demo;
 mod error;
 mod faults;
+mod health;
 mod help;
 mod options;
 mod parse;
@@ -46,6 +47,8 @@ pub enum Command {
     },
     /// Serve the built-in example.
     Demo(Overrides),
+    /// Ask a running proxy whether it is well.
+    Health(HealthAsked),
     /// Ask a running server, as toxiproxy-cli does.
     Client(client::Asked),
     /// Be Toxiproxy's server.
@@ -103,6 +106,17 @@ pub struct Overrides {
     pub admin: Option<Endpoint>,
     /// Whether it may do so beyond this machine without a token.
     pub insecure_admin: bool,
+}
+
+/// What is asked of a running proxy, and for how long.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HealthAsked {
+    /// Where its admin API listens.
+    pub admin: Endpoint,
+    /// How long to ask again while the answer is no.
+    pub wait: Span,
+    /// Whether it lives; not whether it is ready.
+    pub live: bool,
 }
 
 /// For a file that is not there and may have been meant as a command:

@@ -16,6 +16,8 @@ pub enum Verb {
     Faults,
     /// Serve a built-in example.
     Demo,
+    /// Ask a running proxy whether it is well.
+    Health,
     /// Explain.
     Help,
 }
@@ -61,6 +63,12 @@ pub static COMMANDS: &[CommandRow] = &[
         name: "demo",
         usage: &["demo [--seed N] [--log-level LEVEL] [--log-format FORMAT] [--grace-ms N]"],
         about: "serve a built-in upstream behind faulty routes, and say what to try",
+    },
+    CommandRow {
+        verb: Verb::Health,
+        name: "health",
+        usage: &["health [--admin ADDR] [--wait TIME] [--live]"],
+        about: "ask a running proxy, by its admin API, whether it is ready; exit 0 says yes",
     },
     CommandRow {
         verb: Verb::Help,
@@ -175,6 +183,12 @@ impl Opt {
 /// The longest grace: an hour.
 const GRACE_MAX: Span = Span::from_ms(3_600_000);
 
+/// The longest that `health` asks.
+pub(super) const WAIT_MAX: Span = Span::from_ms(3_600_000);
+
+/// Where `health` asks when it is not told.
+pub(super) const ADMIN_DEFAULT: &str = "127.0.0.1:8474";
+
 /// The words for log levels; `parse` finds the level at the same place in `LEVELS`.
 const LEVEL_WORDS: &[&str] = &["error", "warn", "info", "debug", "trace"];
 
@@ -190,7 +204,8 @@ pub(super) const FORMATS: [LogFormat; 2] = [LogFormat::Text, LogFormat::Json];
 
 const SERVING: &[Verb] = &[Verb::Run, Verb::Check, Verb::Demo];
 const CONFIGURED: &[Verb] = &[Verb::Run, Verb::Check];
-const EVERY: &[Verb] = &[Verb::Run, Verb::Check, Verb::Faults, Verb::Demo, Verb::Help];
+const EVERY: &[Verb] =
+    &[Verb::Run, Verb::Check, Verb::Faults, Verb::Demo, Verb::Health, Verb::Help];
 
 /// What the rows below leave out.
 const SWITCH: Opt = Opt {
@@ -310,8 +325,8 @@ pub(super) static ADMIN: Opt = Opt {
     name: "--admin",
     takes: Takes::Text { placeholder: "ADDR", allowed: "host:port, such as 127.0.0.1:8474" },
     env: Some("CHAOS_PROXY_ADMIN"),
-    verbs: SERVING,
-    default: Some("off; 127.0.0.1:8474 for demo"),
+    verbs: &[Verb::Run, Verb::Check, Verb::Demo, Verb::Health],
+    default: Some("off; health: 127.0.0.1:8474"),
     about: "serve the admin API there: Toxiproxy's, so that its clients work",
     ..SWITCH
 };
@@ -331,6 +346,24 @@ pub(super) static QUIET: Opt =
 /// More in the log.
 pub(super) static VERBOSE: Opt =
     Opt { name: "--verbose", verbs: SERVING, about: "the same as --log-level debug", ..SWITCH };
+
+/// How long `health` asks.
+pub(super) static WAIT: Opt = Opt {
+    name: "--wait",
+    takes: Takes::Text { placeholder: "TIME", allowed: "a time, such as 10s, at most 1h" },
+    verbs: &[Verb::Health],
+    default: Some("0s, ask once"),
+    about: "ask again until it is ready, for so long, such as 10s",
+    ..SWITCH
+};
+
+/// Another question of `health`.
+pub(super) static LIVE: Opt = Opt {
+    name: "--live",
+    verbs: &[Verb::Health],
+    about: "ask whether the process lives (/healthz), ready (/readyz) or not",
+    ..SWITCH
+};
 
 /// The listing of faults for programs.
 pub(super) static JSON: Opt = Opt {
@@ -374,6 +407,8 @@ pub static OPTIONS: &[&Opt] = &[
     &INSECURE_ADMIN,
     &QUIET,
     &VERBOSE,
+    &WAIT,
+    &LIVE,
     &JSON,
     &HELP,
     &VERSION,

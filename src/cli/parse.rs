@@ -6,13 +6,13 @@ use std::path::Path;
 use super::client::{self, Style};
 use super::error::UsageError;
 use super::options::{
-    ADMIN, BIND, CONFIG, DROP_RATE, FORMATS, GRACE_MS, HELP, INSECURE_ADMIN, JSON, LATENCY_MS,
-    LEVELS, LOG_FORMAT, LOG_LEVEL, Opt, QUIET, ROUTE, SEED, TIMEOUT_MS, Takes, VERBOSE, VERSION,
-    Verb,
+    ADMIN, ADMIN_DEFAULT, BIND, CONFIG, DROP_RATE, FORMATS, GRACE_MS, HELP, INSECURE_ADMIN, JSON,
+    LATENCY_MS, LEVELS, LIVE, LOG_FORMAT, LOG_LEVEL, Opt, QUIET, ROUTE, SEED, TIMEOUT_MS, Takes,
+    VERBOSE, VERSION, Verb, WAIT, WAIT_MAX,
 };
-use super::{Command, Overrides, RunOptions, Source, toxiproxy_server};
+use super::{Command, HealthAsked, Overrides, RunOptions, Source, toxiproxy_server};
 use crate::config;
-use crate::config::plan::LogLevel;
+use crate::config::plan::{Endpoint, LogLevel};
 use crate::units::Span;
 
 /// Looks up a variable of the environment.
@@ -72,6 +72,7 @@ pub fn parse(args: impl Iterator<Item = OsString>, env: Env<'_>) -> Result<Comma
         Verb::Demo => {
             given.no_words(verb, 0).and_then(|()| overrides(&given, env).map(Command::Demo))
         }
+        Verb::Health => given.no_words(verb, 0).and_then(|()| health(&given, env)),
         Verb::Help => given.no_words(verb, 1).and_then(|()| topic(&given)).map(Command::Help),
     }
 }
@@ -252,6 +253,16 @@ fn overrides(given: &Given, env: Env<'_>) -> Result<Overrides, UsageError> {
         admin: valued(&ADMIN, given, env, |_, text| config::listen_endpoint(text).ok())?,
         insecure_admin: given.has(&INSECURE_ADMIN),
     })
+}
+
+fn health(given: &Given, env: Env<'_>) -> Result<Command, UsageError> {
+    let admin = valued(&ADMIN, given, env, |_, text| config::listen_endpoint(text).ok())?;
+    let time = |_: &Opt, text: &str| Span::parse(text).ok().filter(|wait| *wait <= WAIT_MAX);
+    Ok(Command::Health(HealthAsked {
+        admin: admin.unwrap_or_else(|| Endpoint::lenient(ADMIN_DEFAULT)),
+        wait: valued(&WAIT, given, env, time)?.unwrap_or(Span::ZERO),
+        live: given.has(&LIVE),
+    }))
 }
 
 /// The level from the one flag of three that is given, or else from the environment.

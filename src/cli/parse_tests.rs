@@ -23,6 +23,9 @@ fn short(line: &str) -> String {
         Ok(Command::Check(options)) => format!("check {}", options_short(&options)),
         Ok(Command::Demo(overrides)) => format!("demo{}", overrides_short(&overrides)),
         Ok(Command::Faults { json }) => format!("faults json={json}"),
+        Ok(Command::Health(asked)) => {
+            format!("health {} wait={} live={}", asked.admin, asked.wait, asked.live)
+        }
         Ok(Command::Client(asked)) => format!("client {asked:?}"),
         Ok(Command::ToxiproxyServer(asked)) => format!("toxiproxy-server {asked:?}"),
         Ok(Command::Help(topic)) => format!("help {topic:?}"),
@@ -122,6 +125,12 @@ fn other_commands() {
     check("faults", "faults json=false");
     check("faults --json", "faults json=true");
     check("demo", "demo");
+    check("health", "health 127.0.0.1:8474 wait=0ms live=false");
+    let asked = "health --wait 1500ms --live --admin localhost:1";
+    check(asked, "health localhost:1 wait=1500ms live=true");
+    check("health CHAOS_PROXY_ADMIN=[::]:9", "health [::]:9 wait=0ms live=false");
+    check("health --wait 1h", "health 127.0.0.1:8474 wait=1h live=false");
+    check("health --wait 3601s", r#"--wait: "3601s" (a time, such as 10s, at most 1h)"#);
     check("-V", "version");
     check("run --version", "version");
     check("--help", "help None");
@@ -221,7 +230,7 @@ fn sources_that_are_wrong() {
 fn words_that_are_wrong() {
     check("faults x", r#""x": unexpected (write chaos-proxy faults [--json])"#);
     check("help run x", r#""x": unexpected (write chaos-proxy help [COMMAND])"#);
-    let all = "run, check, faults, demo, help";
+    let all = "run, check, faults, demo, health, help";
     let near = r#", did you mean "faults"?"#;
     check("help fault", &format!(r#""fault": unknown command ({all}{near})"#));
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::signals::Signals;
 use super::toxiproxy_server::{self, ServerAsked};
-use super::{Command, Overrides, RunOptions, Source, admin, client, demo};
+use super::{Command, Overrides, RunOptions, Source, admin, client, demo, health};
 use crate::config::plan::{Admin, Plan, Shutdown};
 use crate::config::{self, SIZE_MAX};
 use crate::embed::Running;
@@ -39,6 +39,7 @@ pub fn execute(command: Command) -> u8 {
         Command::Faults { json: true } => print(&super::faults_json()),
         Command::Faults { json: false } => print(&super::faults_text()),
         Command::Demo(overrides) => demo::run(&overrides),
+        Command::Health(asked) => health::run(&asked),
         Command::Client(asked) => client::run(&asked),
         Command::ToxiproxyServer(asked) => toxiproxy_server(asked),
         Command::Help(verb) => print(&super::help(verb)),

@@ -16,8 +16,9 @@ use crate::units::Span;
 /// How long connecting may take, all addresses of the name together; the lookup is the system's.
 const CONNECT_SPAN: Span = Span::from_ms(10_000);
 
-/// How long the server may take from the request to the last byte of its answer.
-const ANSWER_SPAN: Span = Span::from_ms(30_000);
+/// How long the server may take from the request to the last byte of its answer, where the client
+/// is not in haste.
+pub const ANSWER_SPAN: Span = Span::from_ms(30_000);
 
 /// The longest head of an answer, and the longest line in it.
 const HEAD_BYTES_MAX: usize = 64 << 10;
@@ -41,6 +42,10 @@ pub struct Ask<'a> {
     pub user_agent: &'a str,
     /// JSON, if any.
     pub body: Option<&'a str>,
+    /// How long the answer may take, and connecting too.
+    pub span: Span,
+    /// What to try where nobody listens.
+    pub way_out: &'static str,
 }
 
 /// An answer.
@@ -55,20 +60,19 @@ pub struct Answer {
 /// Asks and waits for the answer; or says in one line why there is none.
 pub fn ask(ask: &Ask<'_>) -> Result<Answer, String> {
     let server = ask.endpoint;
-    let stream = connect(server).map_err(|error| {
-        let way_out = "is the server running? --host names another one";
-        format!("http://{server}: {} ({way_out})", reason(&error, "connecting"))
+    let stream = connect(server, ask.span.min(CONNECT_SPAN)).map_err(|error| {
+        format!("http://{server}: {} ({})", reason(&error, "connecting"), ask.way_out)
     })?;
-    let answer = exchange(stream, &request(ask));
+    let answer = exchange(stream, &request(ask), ask.span);
     answer.map_err(|error| format!("http://{server}: {}", reason(&error, "waiting for an answer")))
 }
 
-fn connect(server: &Endpoint) -> io::Result<TcpStream> {
+fn connect(server: &Endpoint, span: Span) -> io::Result<TcpStream> {
     let addrs = resolve::blocking(server)?;
     let clock = Clock::start();
     let mut last = io::Error::new(ErrorKind::NotFound, "the name has no address");
     for (n, addr) in addrs.iter().enumerate() {
-        let left = CONNECT_SPAN.to_duration().saturating_sub(clock.elapsed().to_duration());
+        let left = span.to_duration().saturating_sub(clock.elapsed().to_duration());
         let share = left / u32::try_from(addrs.len() - n).unwrap_or(u32::MAX);
         match TcpStream::connect_timeout(addr, share.max(Duration::from_millis(1))) {
             Ok(stream) => return Ok(stream),
@@ -88,7 +92,7 @@ fn reason(error: &io::Error, doing: &str) -> String {
 }
 
 fn request(ask: &Ask<'_>) -> String {
-    let Ask { endpoint, method, path, user_agent, body } = ask;
+    let Ask { endpoint, method, path, user_agent, body, .. } = ask;
     let length = body.map(|body| format!("Content-Length: {}\r\n", body.len()));
     format!(
         "{method} {path} HTTP/1.1\r\nHost: {endpoint}\r\nUser-Agent: {user_agent}\r\n\
@@ -98,10 +102,10 @@ fn request(ask: &Ask<'_>) -> String {
     )
 }
 
-fn exchange(stream: TcpStream, request: &str) -> io::Result<Answer> {
-    stream.set_write_timeout(Some(ANSWER_SPAN.to_duration()))?;
+fn exchange(stream: TcpStream, request: &str, span: Span) -> io::Result<Answer> {
+    stream.set_write_timeout(Some(span.to_duration()))?;
     let sent = (&stream).write_all(request.as_bytes());
-    let answer = read(&mut BufReader::new(Timed::new(stream, ANSWER_SPAN)));
+    let answer = read(&mut BufReader::new(Timed::new(stream, span)));
     // A server that refuses before it has read everything resets, but may have said why.
     answer.map_err(|error| sent.err().unwrap_or(error))
 }
@@ -339,8 +343,15 @@ mod tests {
     #[test]
     fn what_is_sent() {
         let endpoint = crate::config::endpoint("[::1]:8474", false).expect("valid");
-        let mut ask =
-            Ask { endpoint: &endpoint, method: "GET", path: "/a", user_agent: "u", body: None };
+        let mut ask = Ask {
+            endpoint: &endpoint,
+            method: "GET",
+            path: "/a",
+            user_agent: "u",
+            body: None,
+            span: ANSWER_SPAN,
+            way_out: "",
+        };
         let head = "GET /a HTTP/1.1\r\nHost: [::1]:8474\r\nUser-Agent: u\r\n\
                     Content-Type: application/json\r\nAccept: */*\r\nConnection: close\r\n";
         assert_eq!(request(&ask), format!("{head}\r\n"));

@@ -17,6 +17,8 @@ mod peers;
 
 mod registry;
 
+mod health;
+
 mod knobs;
 
 mod faults;

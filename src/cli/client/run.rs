@@ -6,7 +6,7 @@ use super::super::serve::{Failure, print};
 use super::super::version;
 use super::plan::Request;
 use super::{Asked, Call, Style, TOXIPROXY_VERSION, client_help, client_version, output, plan};
-use crate::shell::http_client::{self, Answer, Ask};
+use crate::shell::http_client::{self, ANSWER_SPAN, Answer, Ask};
 
 /// Does what was asked for.
 pub(in crate::cli) fn run(asked: &Asked) -> Result<(), Failure> {
@@ -49,6 +49,8 @@ fn ask(call: &Call, request: Request) -> Result<Answer, String> {
         path: &format!("{}{}", call.server.prefix, request.path),
         user_agent: &user_agent(),
         body: request.body.map(|body| body.to_string()).as_deref(),
+        span: ANSWER_SPAN,
+        way_out: "is the server running? --host names another one",
     })?;
     match answer.status {
         200..300 => Ok(answer),
