@@ -18,11 +18,13 @@ use std::sync::Arc;
 
 use crossbeam_channel::Receiver;
 
-use crate::admin::{self, AdminOptions};
+use crate::admin::{self, AdminOptions, Answer, Metrics};
 use crate::config::plan::Plan;
 use crate::control::ledger::Ledger;
 use crate::control::routes::Routes;
 use crate::fault::Spec;
+use crate::http::Reply;
+use crate::journal::metrics;
 use crate::journal::{Event, Figures, Journal, Sink};
 use crate::shell::admin_server::{AdminServer, Handler, Limits};
 use crate::shell::listener::Bound;
@@ -31,7 +33,7 @@ use crate::shell::resolve::Resolver;
 use crate::shell::route::Shared;
 use crate::shell::spare::Reserve;
 use crate::shell::threads::Pool;
-use crate::shell::{clock, sys};
+use crate::shell::{clock, process, sys};
 use crate::units::Span;
 
 /// Why nothing is served: one line with the route, its address, the reason and a hint.
@@ -111,13 +113,23 @@ impl Running {
         insecure: bool,
     ) -> Result<AdminServer, StartError> {
         let addr = bound.addr;
-        let routes = self.routes();
+        let (shared, routes) = (Arc::clone(&self.shared), Arc::clone(&self.routes));
         let handler: Handler =
-            Arc::new(move |request, _| admin::handle(request, &*routes, &options));
+            Arc::new(move |request, _| match admin::answer(request, &*routes, &options) {
+                Answer::Whole(reply) => reply,
+                Answer::Metrics(wanted) => Reply::new(200)
+                    .with("Content-Type", metrics::CONTENT_TYPE)
+                    .with_body(page(&shared, &routes, wanted)),
+            });
         let failed = |reason| StartError(format!("admin: {addr}: {reason}"));
         let server = AdminServer::serve(bound, Limits::default(), handler).map_err(failed)?;
         self.shared.journal.note(Event::Admin(addr, insecure));
         Ok(server)
+    }
+
+    /// The counters as Prometheus reads them.
+    pub fn metrics(&self, wanted: Metrics) -> String {
+        page(&self.shared, &self.routes, wanted)
     }
 
     /// Creates the routes of a file as Toxiproxy's `/populate` takes it; or its words for why not.
@@ -177,6 +189,15 @@ impl Drop for Running {
     fn drop(&mut self) {
         self.end();
     }
+}
+
+fn page(shared: &Shared, routes: &Registry, wanted: Metrics) -> String {
+    let reports = wanted.routes.then(|| routes.report());
+    let process = wanted.process.then(process::report);
+    metrics::text(&metrics::Page {
+        routes: reports.as_deref().map(|reports| (reports, &shared.journal.times)),
+        process: process.as_ref(),
+    })
 }
 
 /// Raises the limit of descriptors, makes room for them, sharpens timers, and lets pass-through

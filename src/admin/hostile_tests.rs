@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::fake::Fake;
 use super::script::{bytes_request, line, play, play_with};
-use super::{AdminOptions, BODY_BYTES_MAX, Token, handle};
+use super::{AdminOptions, Answer, BODY_BYTES_MAX, Metrics, Token, answer, handle};
 use crate::config::{FAULTS_MAX, ROUTES_MAX};
 
 #[test]
@@ -198,4 +198,27 @@ fn one_more_than_there_may_be_is_refused() {
     let all: Vec<String> = (0..FAULTS_MAX + 1).map(toxic).collect();
     let body = format!(r#"[{{"name":"1","upstream":"v","toxics":[{}]}}]"#, all.join(","));
     assert!(ask("/populate", &body).contains("too many toxics (at most 100)"));
+}
+
+#[test]
+fn the_counters_are_for_who_may_use_the_api() {
+    let options = |metrics| AdminOptions { token: Token::new("s"), metrics, ..Default::default() };
+    let ask = |method: &str, field: &str, metrics| {
+        let request = bytes_request(method, "/metrics", b"", &["User-Agent: Mozilla/5.0", field]);
+        match answer(&request, &Fake::default(), &options(metrics)) {
+            Answer::Whole(reply) => reply.status,
+            Answer::Metrics(wanted) => {
+                assert_eq!(wanted, metrics);
+                200
+            }
+        }
+    };
+    let bearer = "Authorization: Bearer s";
+    assert_eq!(ask("GET", bearer, Metrics::ALL), 200, "a person may look at it in a browser");
+    assert_eq!(ask("HEAD", bearer, Metrics { routes: true, process: false }), 200);
+    assert_eq!(ask("POST", bearer, Metrics::ALL), 405);
+    assert_eq!(ask("GET", "Authorization: Bearer t", Metrics::ALL), 401);
+    assert_eq!(ask("GET", "Host: evil.example", Metrics::ALL), 403);
+    assert_eq!(ask("GET", "Origin: http://evil.example", Metrics::ALL), 403);
+    assert_eq!(ask("GET", bearer, Metrics::default()), 404);
 }

@@ -1,8 +1,9 @@
 //! The admin API: a request and the live routes become a reply. Knows no socket and no clock.
 //!
 //! ```text
-//! Request --> host? --> probe? --> page? token? --> clean path? --> call? --> browser? --> Reply
-//!              403       200/503     403    401         301         404/405     403
+//! Request --> host? --> probe? --> page? token? --> clean path? -+> call? --> browser? --> Reply
+//!              403       200/503     403    401         301       | 404/405     403
+//!                                                                 \> counters
 //! ```
 
 mod access;
@@ -49,6 +50,31 @@ pub struct AdminOptions {
     pub draining: Arc<AtomicBool>,
     /// What the ids of requests are made of.
     pub ids: RequestIds,
+    /// What `/metrics` tells; nothing: there is no such page.
+    pub metrics: Metrics,
+}
+
+/// What is told at `/metrics`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Metrics {
+    /// The routes.
+    pub routes: bool,
+    /// The process.
+    pub process: bool,
+}
+
+impl Metrics {
+    /// All there is.
+    pub const ALL: Metrics = Metrics { routes: true, process: true };
+}
+
+/// What is to be answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// This.
+    Whole(Reply),
+    /// The counters of now.
+    Metrics(Metrics),
 }
 
 /// Ids for requests: unlike each other, and the same in the next run under the same seed.
@@ -75,7 +101,20 @@ impl RequestIds {
     }
 }
 
-/// The answer to `request`, after what it asks for was done to `routes`.
+/// What is to be answered to `request`, after what it asks for was done to `routes`.
+pub fn answer(request: &Request, routes: &dyn Routes, options: &AdminOptions) -> Answer {
+    let wanted = match &*request.path {
+        "/metrics" if options.metrics != Metrics::default() => Answer::Metrics(options.metrics),
+        _ => return Answer::Whole(handle(request, routes, options)),
+    };
+    match (before_routing(request, options), &*request.method) {
+        (Some(refusal), _) => Answer::Whole(refusal),
+        (None, "GET" | "HEAD") => wanted,
+        (None, _) => Answer::Whole(Reply::new(405)),
+    }
+}
+
+/// The answer of the API itself.
 pub fn handle(request: &Request, routes: &dyn Routes, options: &AdminOptions) -> Reply {
     match before_routing(request, options) {
         Some(reply) => reply,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use super::serve::Failure;
-use crate::admin::{AdminOptions, RequestIds, Token};
+use crate::admin::{AdminOptions, Metrics, RequestIds, Token};
 use crate::config::plan::Admin;
 use crate::embed::Running;
 use crate::shell::admin_server::AdminServer;
@@ -59,12 +59,13 @@ impl Ready {
     }
 
     /// Begins to answer for the routes of `running`.
-    pub(super) fn open(self, running: &Running) -> Result<AdminServer, Failure> {
+    pub(super) fn open(self, running: &Running, metrics: Metrics) -> Result<AdminServer, Failure> {
         let options = AdminOptions {
             allowed_hosts: self.allowed_hosts,
             token: self.token,
             draining: self.draining,
             ids: RequestIds::new(running.seed()),
+            metrics,
         };
         let server = running.open_admin(self.bound, options, self.insecure);
         server.map_err(|error| Failure::could_not_run(&error))

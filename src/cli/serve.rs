@@ -8,6 +8,7 @@ use std::path::Path;
 use super::signals::Signals;
 use super::toxiproxy_server::{self, ServerAsked};
 use super::{Command, Overrides, RunOptions, Source, admin, client, demo, health};
+use crate::admin::Metrics;
 use crate::config::plan::{Admin, Plan, Shutdown};
 use crate::config::{self, SIZE_MAX};
 use crate::embed::Running;
@@ -177,7 +178,7 @@ pub(super) fn serve(plan: Plan, insecure: bool, signals: &Signals) -> Result<(),
     let running =
         Running::start_with(plan, sink).map_err(|error| Failure::could_not_run(&error))?;
     let server = match admin {
-        Some(ready) => Some(ready.open(&running)?),
+        Some(ready) => Some(ready.open(&running, Metrics::ALL)?),
         None => None,
     };
     signals.serve(running, shutdown, &draining, server);
@@ -212,7 +213,7 @@ fn toxiproxy_server(asked: ServerAsked) -> Result<(), Failure> {
     if options.config.is_some() {
         running.populate(&proxies).map_err(|error| Failure::usage(&error))?;
     }
-    let server = ready.open(&running)?;
+    let server = ready.open(&running, options.metrics)?;
     // Toxiproxy does not wait for connections in flight, and nobody who replaces it expects that.
     let at_once = Shutdown { grace: Span::ZERO, delay: Span::ZERO };
     signals.serve(running, at_once, &draining, Some(server));

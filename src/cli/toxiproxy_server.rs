@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use super::client::TOXIPROXY_VERSION;
+use crate::admin::Metrics;
 use crate::config;
 use crate::config::plan::{Admin, Log, LogFormat, LogLevel, Plan, Shutdown};
 
@@ -33,24 +34,15 @@ pub struct ServerOptions {
     pub config: Option<PathBuf>,
     /// The seed of every decision.
     pub seed: Option<i64>,
-    /// Counters of proxies at `/metrics`.
-    pub proxy_metrics: bool,
-    /// Figures of the process at `/metrics`.
-    pub runtime_metrics: bool,
+    /// What `/metrics` tells.
+    pub metrics: Metrics,
     /// From `LOG_LEVEL`.
     pub log: ServerLog,
 }
 
 impl ServerOptions {
-    /// A plan without routes, with its API; or what this build cannot do.
+    /// A plan without routes, with its API; or what is wrong with them.
     pub fn plan(&self) -> Result<Plan, String> {
-        if self.proxy_metrics || self.runtime_metrics {
-            return Err(
-                "-proxy-metrics and -runtime-metrics: there is no /metrics in this version \
-                        (leave them out)"
-                    .into(),
-            );
-        }
         if let ServerLog::Unknown(word) = &self.log {
             return Err(format!(
                 "LOG_LEVEL: {word:?} (trace, debug, info, warn, error, fatal, panic or disabled)"
@@ -152,8 +144,7 @@ pub fn parse(
         port: 8474,
         config: None,
         seed: None,
-        proxy_metrics: false,
-        runtime_metrics: false,
+        metrics: Metrics::default(),
         log: log(env),
     };
     let mut version = false;
@@ -182,8 +173,8 @@ pub fn parse(
             Flag::Host => options.host = value,
             Flag::Port => options.port = number(name, &value)?,
             Flag::Seed => options.seed = Some(number(name, &value)?),
-            Flag::ProxyMetrics => options.proxy_metrics = switch(name, &value)?,
-            Flag::RuntimeMetrics => options.runtime_metrics = switch(name, &value)?,
+            Flag::ProxyMetrics => options.metrics.routes = switch(name, &value)?,
+            Flag::RuntimeMetrics => options.metrics.process = switch(name, &value)?,
             Flag::Version => version = switch(name, &value)?,
             Flag::Help => return Ok(ServerAsked::Help),
         }
@@ -302,8 +293,8 @@ mod tests {
                 let ServerOptions { host, port, config, seed, log, .. } = options.clone();
                 let config = config.map(|path| format!(" config={}", path.display()));
                 let seed = seed.map(|seed| format!(" seed={seed}"));
-                let proxy = options.proxy_metrics.then(|| " proxy".to_owned());
-                let runtime = options.runtime_metrics.then(|| " runtime".to_owned());
+                let proxy = options.metrics.routes.then(|| " proxy".to_owned());
+                let runtime = options.metrics.process.then(|| " runtime".to_owned());
                 let log = (log != ServerLog::Unset).then(|| format!(" {log:?}"));
                 let more: String =
                     [config, seed, proxy, runtime, log].into_iter().flatten().collect();

@@ -50,6 +50,12 @@ pub struct Pipeline {
     last_data_at: Time,
     effects: Vec<Effect>,
     ended_by_fault: bool,
+    /// When the step that is pushed now arrived; zero while a stage is woken.
+    arrived: Time,
+    /// When the step that was popped last was to be released, if a fault had delayed it.
+    asked_for: Option<Time>,
+    /// Bytes that faults took out which have gone since.
+    gone_swallowed: u64,
 }
 
 /// The author of what is left to do for faults that were removed.
@@ -62,6 +68,8 @@ struct Entry {
     seq: u64,
     /// A close that is due with the bytes before it: it waits until they are written.
     waits: bool,
+    /// A fault made it later.
+    delayed: bool,
 }
 
 impl Pipeline {
@@ -93,6 +101,9 @@ impl Pipeline {
             last_data_at: Time::ZERO,
             effects: Vec::new(),
             ended_by_fault: false,
+            arrived: Time::ZERO,
+            asked_for: None,
+            gone_swallowed: 0,
         };
         pipeline.stages = pipeline.build(owner, specs);
         pipeline
@@ -100,6 +111,7 @@ impl Pipeline {
 
     /// Gives the next step from the peer to the first fault.
     pub fn push(&mut self, step: Step) {
+        self.arrived = step.at;
         if self.stages.is_empty() {
             return self.schedule(step, None);
         }
@@ -123,11 +135,13 @@ impl Pipeline {
 
     /// Wakes the stages that asked for it by `now`, in the order of time.
     fn wake(&mut self, now: Time) {
+        let arrived = std::mem::take(&mut self.arrived);
         while let Some((at, index)) = self.first_wake().filter(|(at, _)| *at <= now) {
             let mut next = Vec::new();
             self.stages[index].wake(index, at, &mut next, &mut self.effects);
             self.flow(index + 1, next);
         }
+        self.arrived = arrived;
     }
 
     fn first_wake(&self) -> Option<(Time, usize)> {
@@ -162,7 +176,13 @@ impl Pipeline {
         }
         let entry = self.queue.pop_front()?;
         self.queued_bytes -= weight(&entry.step.action);
+        self.asked_for = entry.delayed.then_some(entry.step.at);
         Some(entry.step)
+    }
+
+    /// When the step that was popped last was to be released, if a fault had delayed it.
+    pub fn asked_for(&self) -> Option<Time> {
+        self.asked_for
     }
 
     /// When the next cut is due: an end that does not wait for the bytes before it.
@@ -185,7 +205,7 @@ impl Pipeline {
         let stays_held = self.stages.iter().any(|stage| stage.goes_on_holding(specs));
         let released = |entry: &&mut Entry| !(stays_held && entry.step.at == Time::NEVER);
         for entry in self.queue.iter_mut().filter(released) {
-            entry.step.at = now;
+            (entry.step.at, entry.delayed) = (now, false);
         }
         let last = self.queue.back().map_or(now, |entry| entry.step.at);
         self.last_data_at = self.last_data_at.min(last);
@@ -193,6 +213,7 @@ impl Pipeline {
         for end in &mut self.ends {
             end.step.at = end.step.at.min(now);
         }
+        self.arrived = now;
         let mut released = Vec::new();
         for stage in self.stages.iter_mut().rev() {
             stage.release(now, &mut released);
@@ -208,6 +229,7 @@ impl Pipeline {
                 last.extend(stage.inherit(now, old.swap_remove(index)));
             }
         }
+        self.gone_swallowed += old.iter().map(Stage::swallowed_bytes).sum::<u64>();
         last.extend(old.iter_mut().filter_map(Stage::removed));
         self.push(Step { at: now, action: Action::Open });
         for action in last {
@@ -224,6 +246,11 @@ impl Pipeline {
     /// Bytes that stages keep for later.
     fn held_bytes(&self) -> usize {
         self.stages.iter().map(Stage::held_bytes).sum()
+    }
+
+    /// Bytes that faults took out so far.
+    pub fn swallowed_bytes(&self) -> u64 {
+        self.gone_swallowed + self.stages.iter().map(Stage::swallowed_bytes).sum::<u64>()
     }
 
     /// True when no more should be read for now.
@@ -274,6 +301,7 @@ impl Pipeline {
     fn take_end(&mut self, index: usize) -> Step {
         let Entry { step, author, .. } = self.ends.swap_remove(index);
         self.ended_by_fault = author.is_some();
+        self.asked_for = None;
         self.ends.clear();
         self.queue.clear();
         self.queued_bytes = 0;
@@ -283,7 +311,8 @@ impl Pipeline {
     fn schedule(&mut self, step: Step, author: Author) {
         let seq = self.next_seq;
         self.next_seq += 1;
-        let mut entry = Entry { step, author, seq, waits: false };
+        let delayed = step.at > self.arrived;
+        let mut entry = Entry { step, author, seq, waits: false, delayed };
         match &entry.step.action {
             Action::Close | Action::Reset => {
                 let in_order = entry.step.at <= self.last_data_at;

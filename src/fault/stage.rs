@@ -230,6 +230,11 @@ impl Stage {
         if self.is_shadow() { 0 } else { self.fault.held_bytes() }
     }
 
+    /// Bytes that it took out.
+    pub(super) fn swallowed_bytes(&self) -> u64 {
+        if self.is_shadow() { 0 } else { self.total.swallowed_bytes }
+    }
+
     /// Bytes that its fault keeps, copies of a shadow too.
     #[cfg(test)]
     pub(super) fn kept_bytes(&self) -> usize {
@@ -433,6 +438,7 @@ impl Stage {
         let (arrival, came_as_end) = (step.at, is_end(&step.action));
         let (kept, changed) = (self.fault.held_bytes(), self.fault.changed_bytes());
         let came = bytes(&step.action);
+        let opening = step.action == Action::Open && self.spec.place == Place::Connection;
         self.kept.push_back((arrival, came));
         self.fault.apply(step, &mut self.dice, &mut self.made);
         if !self.may_act(&original, kept, changed) {
@@ -441,6 +447,9 @@ impl Stage {
         }
         let ends = self.spec.how.when.ends().max(arrival);
         let mut made = std::mem::take(&mut self.made);
+        if opening && made.is_empty() {
+            effects.push(self.effect(Deed::Held)); // never dialled, never ended
+        }
         let mut left = 0;
         for mut step in made.drain(..) {
             left += bytes(&step.action);
@@ -489,6 +498,9 @@ impl Stage {
                 self.total.delayed_steps += 1;
                 self.total.delayed.0 = self.total.delayed.0.saturating_add((step.at - arrival).0);
                 first.then_some(Deed::Delayed(step.at - arrival))
+            }
+            Action::Open if self.spec.place == Place::Connection && step.at > arrival => {
+                Some(Deed::Delayed(step.at - arrival))
             }
             Action::Close | Action::Reset if decided && step.at != Time::NEVER => {
                 let first = !self.ended;

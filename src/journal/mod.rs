@@ -2,11 +2,15 @@
 
 mod counters;
 
+pub mod metrics;
+
 mod note;
 
 use std::fmt;
 
-pub use counters::{Counters, Figures, count};
+pub use counters::{
+    Acted, BOUNDS_US, Counters, FAULT_SERIES_MAX, Figures, Histogram, OTHER_FAULTS, count,
+};
 pub use note::{Closing, Event, FaultTotal, Injection, Limit, Note, Reason, Refusal};
 
 /// Where notes go. Called from every thread; must not block for long, must not panic.
@@ -15,12 +19,14 @@ pub type Sink = Box<dyn Fn(&Note<'_>) + Send + Sync>;
 /// The way for notes up from the threads.
 pub struct Journal {
     sink: Sink,
+    /// Times of all routes.
+    pub times: metrics::Times,
 }
 
 impl Journal {
     /// A journal that tells everything to `sink`.
     pub fn new(sink: Sink) -> Journal {
-        Journal { sink }
+        Journal { sink, times: metrics::Times::default() }
     }
 
     /// Tells what happened to the process.

@@ -102,6 +102,9 @@ impl Accepted {
         let owner = self.route.owner(self.number);
         let mut pipeline = Pipeline::for_connection(&owner, &generation.faults);
         pipeline.push(Step { at: self.clock.now(), action: Action::Open });
+        for effect in pipeline.take_effects() {
+            self.route.counters().acted(&effect.fault, effect.kind, effect.shadow);
+        }
         loop {
             match pipeline.pop_due(self.clock.now()).map(|step| step.action) {
                 Some(Action::Open) => return Opening::Dial,
@@ -195,8 +198,11 @@ impl Accepted {
         let Accepted { route, clock, .. } = &self;
         let (deadline, _, _) = self.dial_bound();
         let dialer = Dialer { route, client: &self.client, clock: *clock, deadline };
+        let begun = clock.now();
         match dialer.dial() {
             Ok((upstream, addr)) => {
+                route.shared.journal.times.upstream_connect.observe(clock.now() - begun);
+                route.counters().dialled(true);
                 let _ = upstream.set_nodelay(true); // a dead socket is found by the first read
                 route.note(self.number, Event::Connected(addr, clock.elapsed()));
                 self.relay(upstream);
@@ -232,6 +238,7 @@ impl Accepted {
             let (_, limit, span) = self.dial_bound();
             self.route.note(self.number, Event::TimedOut(limit, span));
         }
+        self.route.counters().dialled(false);
         self.route.note(self.number, Event::UpstreamFailed(&error.to_string()));
         count(&self.route.counters().upstream_failed, 1);
         sys::reset(&self.client);

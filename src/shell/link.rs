@@ -87,14 +87,21 @@ impl Link {
         }
     }
 
-    /// Counts bytes written in a direction.
-    pub fn wrote(&self, direction: Direction, bytes: usize) {
-        count(&self.bytes[direction as usize], bytes as u64);
-        match direction {
-            Direction::Upstream => count(&self.route.counters().bytes_up, bytes as u64),
-            Direction::Downstream => count(&self.route.counters().bytes_down, bytes as u64),
+    /// Counts bytes of a direction: those that were read since the last call, and those that were
+    /// written. Only the thread of the direction calls it.
+    pub fn count(&self, direction: Direction, read: usize, written: usize) {
+        let (counters, sent) = (self.route.counters(), &self.bytes[direction as usize]);
+        sent.store(sent.load(Ordering::Relaxed) + written as u64, Ordering::Relaxed);
+        match read == written {
+            true => counters.passed(direction, read as u64),
+            false => {
+                counters.received(direction, read as u64);
+                counters.sent(direction, written as u64);
+            }
         }
-        self.moved();
+        if written > 0 {
+            self.moved();
+        }
     }
 
     /// A byte was read or written: the idle time begins again.

@@ -8,6 +8,8 @@ pub mod clock;
 
 pub mod sys;
 
+pub mod process;
+
 pub mod threads;
 
 pub mod resolve;

@@ -14,6 +14,7 @@ use crate::control::Cut;
 use crate::control::routes::{EditFaults, Refused, RouteEdit, RouteView, Routes};
 use crate::fault::Common;
 use crate::journal::Figures;
+use crate::journal::metrics::RouteReport;
 use crate::shell::dial::words;
 use crate::shell::listener::{Accepting, Bound, hint, tell};
 use crate::shell::resolve;
@@ -105,6 +106,11 @@ impl Registry {
         self.lock().get(name).map(|entry| entry.tally.counters.read())
     }
 
+    /// All routes with their counters, by name.
+    pub fn report(&self) -> Vec<RouteReport> {
+        self.lock().values().map(Entry::report).collect()
+    }
+
     /// Refuses new connections on all routes; live ones go on.
     pub fn refuse(&self) {
         let mut entries = self.lock();
@@ -167,6 +173,17 @@ impl Entry {
             upstream: self.upstream.clone(),
             enabled: self.serving.is_some(),
             faults: self.plan.faults.clone(),
+        }
+    }
+
+    fn report(&self) -> RouteReport {
+        RouteReport {
+            name: self.plan.name.clone(),
+            listen: self.listen.clone(),
+            upstream: self.upstream.clone(),
+            figures: self.tally.counters.read(),
+            by_fault: self.tally.counters.by_fault(),
+            faults_active: self.plan.faults.iter().filter(|fault| fault.how.enabled).count(),
         }
     }
 

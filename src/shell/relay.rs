@@ -92,6 +92,19 @@ struct Flow<'a> {
     source_quiet: bool,
     /// The FIN is passed on. What is left is to keep watch until the other direction is done.
     finished: bool,
+    /// Bytes that were read and are not counted yet.
+    uncounted: usize,
+    account: Account,
+    /// When the target last had room again: what was due before is late through no fault of ours.
+    roomy_since: Time,
+}
+
+/// The bytes of the direction, all that were counted.
+#[derive(Default)]
+struct Account {
+    received: u64,
+    sent: u64,
+    discarded: u64,
 }
 
 impl<'a> Flow<'a> {
@@ -114,6 +127,9 @@ impl<'a> Flow<'a> {
             source_ended: false,
             source_quiet: false,
             finished: false,
+            uncounted: 0,
+            account: Account::default(),
+            roomy_since: Time::ZERO,
         }
     }
 
@@ -148,7 +164,12 @@ impl<'a> Flow<'a> {
         }
         while !self.blocked {
             let Some(step) = self.pipeline.pop_due(now) else { break };
+            let asked = self.pipeline.asked_for().filter(|at| *at > self.roomy_since);
             self.perform(step)?;
+            if let Some(at) = asked.filter(|_| !self.blocked) {
+                let late = self.link.clock.now() - at;
+                self.link.route().shared.journal.times.delay_error.observe(late);
+            }
         }
         self.note_effects();
         self.passes = !self.blocked && self.pipeline.is_pass_through(); // after a change, maybe
@@ -169,7 +190,9 @@ impl<'a> Flow<'a> {
     }
 
     fn write_pending(&mut self) -> Result<(), Over> {
-        self.blocked = false;
+        if std::mem::take(&mut self.blocked) && !self.passes {
+            self.roomy_since = self.link.clock.now();
+        }
         loop {
             let rest = match (&self.pending, &self.buffer) {
                 (Pending::Buffer(from, to), Some(buffer)) => &buffer[*from..*to],
@@ -182,18 +205,39 @@ impl<'a> Flow<'a> {
             }
             match (&*self.target).write(rest) {
                 Ok(written) => {
-                    self.link.wrote(self.direction, written);
+                    self.count(written);
                     if let Pending::Buffer(from, _) | Pending::Chunk(_, from) = &mut self.pending {
                         *from += written;
                     }
                 }
                 Err(error) if sys::is_wait(&error) => {
                     self.blocked = true;
+                    self.count(0);
                     return Ok(());
                 }
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
                 Err(_) => return self.end(self.link.reset_by(self.direction, false), Cut::Reset),
             }
+        }
+    }
+
+    /// Counts what was read, and `written` bytes with it.
+    fn count(&mut self, written: usize) {
+        let read = std::mem::take(&mut self.uncounted);
+        self.account.received += read as u64;
+        self.account.sent += written as u64;
+        if read + written > 0 {
+            self.link.count(self.direction, read, written);
+        }
+    }
+
+    /// Counts what will never be written, `so_far` bytes at least.
+    fn discard(&mut self, so_far: u64) {
+        let Account { received, sent, discarded } = self.account;
+        let more = so_far.min(received - sent).saturating_sub(discarded);
+        if more > 0 {
+            self.account.discarded += more;
+            self.link.route().counters().discarded(self.direction, more);
         }
     }
 
@@ -239,10 +283,12 @@ impl<'a> Flow<'a> {
 
     /// Passes `count` bytes of the buffer on, or gives them to the faults.
     fn take(&mut self, count: usize) -> Result<(), Over> {
+        self.uncounted = count;
         if self.passes {
             self.pending = Pending::Buffer(0, count);
             return self.write_pending();
         }
+        self.count(0);
         self.link.moved();
         let chunk = self.buffer.as_ref().map(|buffer| buffer[..count].to_vec());
         let action = Action::Send(chunk.unwrap_or_default());
@@ -384,10 +430,12 @@ impl<'a> Flow<'a> {
         Err(Over)
     }
 
-    /// Tells what faults did for the first time.
+    /// Tells what faults did for the first time, and counts what they took out.
     fn note_effects(&mut self) {
+        self.discard(self.pipeline.swallowed_bytes());
         for effect in self.pipeline.take_effects() {
             let fault = &effect.fault;
+            self.link.route().counters().acted(fault, effect.kind, effect.shadow);
             match effect.deed {
                 Deed::Delayed(by) if !effect.shadow => {
                     self.link.note(Event::Delayed(fault, self.direction, by));
@@ -402,9 +450,11 @@ impl<'a> Flow<'a> {
         }
     }
 
-    /// Leaves the sums for the note at the close.
+    /// Leaves the sums for the note at the close. What is left is never written.
     fn report(&mut self) {
+        self.count(0);
         self.note_effects();
+        self.discard(u64::MAX);
         let direction = self.direction;
         let sums = |spec: &Spec, total: &Total| FaultTotal {
             fault: spec.name.clone(),

@@ -35,6 +35,8 @@ mod descriptors;
 
 mod admin_http;
 
+mod metrics;
+
 mod http_corpus;
 
 mod tidy;
