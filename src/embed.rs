@@ -27,6 +27,7 @@ use crate::http::Reply;
 use crate::journal::metrics;
 use crate::journal::{Event, Figures, Journal, Sink};
 use crate::shell::admin_server::{AdminServer, Handler, Limits};
+use crate::shell::clock::Clock;
 use crate::shell::listener::Bound;
 use crate::shell::registry::Registry;
 use crate::shell::resolve::Resolver;
@@ -67,8 +68,8 @@ impl Running {
         let (ledger, all_left) = Ledger::new();
         let journal = Journal::new(sink);
         let (pool, resolver) = (Pool::default(), Resolver::default());
-        let reserve = Reserve::default();
-        let shared = Arc::new(Shared { seed, journal, ledger, pool, resolver, reserve });
+        let (reserve, epoch) = (Reserve::default(), Clock::start());
+        let shared = Arc::new(Shared { seed, epoch, journal, ledger, pool, resolver, reserve });
         shared.journal.note(Event::Starting(env!("CARGO_PKG_VERSION"), seed));
         let routes = Arc::new(Registry::new(&shared));
         let running = Running { shared: Arc::clone(&shared), routes, all_left };

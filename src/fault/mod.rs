@@ -9,6 +9,8 @@ pub mod course;
 pub mod pipeline;
 pub mod when;
 
+mod common;
+
 mod stage;
 
 mod bandwidth;
@@ -31,7 +33,8 @@ use crate::dice::Dice;
 use crate::units::{Ratio, Time};
 use attr::{Attr, Attrs};
 
-pub use when::{Common, When};
+pub use common::{Common, Joined, Line};
+pub use when::When;
 
 /// Every fault this build knows, in alphabetical order.
 pub static ALL: &[&Kind] = &[
@@ -87,6 +90,10 @@ pub trait Fault: Send {
     /// Steps to send come in the order of their times. What is put out earlier than it came in,
     /// or out of order, the pipeline moves later.
     fn apply(&mut self, step: Step, dice: &mut Dice, out: &mut Vec<Step>);
+
+    /// Learns what it shares with the other connections of its route. The few that share anything
+    /// keep it; it may come again with every change.
+    fn join(&mut self, _with: &Joined) {}
 
     /// What is left to do on a connection on which it acted and acts no more.
     fn removed(&mut self) -> Option<Action> {

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use super::common::Joined;
 use super::{Action, Fault, Mode, Place, Sampling, Spec, Step};
 use crate::dice::{Dice, Key};
 use crate::units::{Span, Time};
@@ -15,6 +16,8 @@ pub struct Owner<'a> {
     pub route: &'a str,
     /// The connection's number on its route, from 1.
     pub connection: u64,
+    /// When the connection began, by the clock that all connections of the process share.
+    pub began: Time,
 }
 
 /// Copies that a fault in shadow mode may keep; beyond it they are forgotten. Nothing may wait for
@@ -76,6 +79,7 @@ pub(super) struct Stage {
     dice: Dice,
     /// Its number on the route, from 1.
     connection: u64,
+    joined: Joined,
     lot: Lot,
     last_at: Time,
     pub(super) total: Total,
@@ -147,11 +151,14 @@ impl Stage {
         };
         let mut fault = (spec.kind.build)();
         fault.retune(&spec.attrs);
+        let joined = Joined { common: spec.common.clone(), place, began: owner.began };
+        fault.join(&joined);
         Stage {
             spec: spec.clone(),
             fault,
             dice,
             connection: owner.connection,
+            joined,
             lot,
             last_at: Time::ZERO,
             total: Total::default(),
@@ -195,6 +202,7 @@ impl Stage {
         if self.spec.attrs != old.spec.attrs {
             self.fault.retune(&self.spec.attrs);
         }
+        self.fault.join(&self.joined);
         self.dice = old.dice;
         if self.spec.how.sampling == old.spec.how.sampling {
             self.lot = old.lot;

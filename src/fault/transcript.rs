@@ -7,7 +7,8 @@ use crate::fault::when::TRIGGERS;
 use crate::fault::{Kind, Level, Mode, Sampling};
 use crate::units::{Ratio, Span};
 
-pub(crate) const OWNER: Owner<'static> = Owner { seed: 42, route: "r", connection: 1 };
+pub(crate) const OWNER: Owner<'static> =
+    Owner { seed: 42, route: "r", connection: 1, began: Time::ZERO };
 
 /// Runs `input` through `faults` and compares what comes out.
 #[track_caller]

@@ -4,9 +4,6 @@
 //! is one of requests. `after`, `for` and `afterBytes` bound the stretch of a connection in which
 //! the fault is in force. All that is given must hold.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-
 use super::attr::{Attr, BYTES_MAX, SPAN_MAX, Unit, Value};
 use super::{Kind, Level};
 use crate::units::{ByteCount, Span, Time};
@@ -123,35 +120,6 @@ impl When {
     }
 }
 
-/// What all connections of a route share of one fault. Clones of it are the same one, so a fault
-/// keeps it when it is changed, and a fault that is put in its place has a new one.
-#[derive(Clone, Debug, Default)]
-pub struct Common(Arc<AtomicU64>);
-
-/// It is no part of what is configured.
-impl PartialEq for Common {
-    fn eq(&self, _: &Common) -> bool {
-        true
-    }
-}
-
-impl Common {
-    /// Takes one of the `times` that a fault may act; false when there is none left.
-    ///
-    /// Exactly so many are ever given, however many threads ask. Where connections act at the
-    /// same time, the first to ask gets it: which one that is, no seed decides.
-    pub fn take_turn(&self, times: Option<u64>) -> bool {
-        let one_more = |acted: u64| times.is_none_or(|times| acted < times).then_some(acted + 1);
-        times.is_none()
-            || self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).is_ok()
-    }
-
-    /// True when none is left.
-    pub fn is_spent(&self, times: Option<u64>) -> bool {
-        times.is_some_and(|times| times <= self.0.load(Ordering::Relaxed))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -168,18 +136,5 @@ mod tests {
             assert_eq!(told, [(row.name, value)]);
             assert_eq!(when.is_always(), !OF_A_STRETCH.contains(&row.name), "{}", row.name);
         }
-    }
-
-    #[test]
-    fn so_many_turns_and_not_one_more() {
-        let common = Common::default();
-        let taken: usize = std::thread::scope(|scope| {
-            let ask = || (0..100).filter(|_| common.take_turn(Some(150))).count();
-            let threads = [(); 4].map(|()| scope.spawn(ask));
-            threads.into_iter().map(|thread| thread.join().expect("it ends")).sum()
-        });
-        assert_eq!((taken, common.is_spent(Some(150))), (150, true));
-        assert!(common.take_turn(None) && !common.is_spent(Some(151)));
-        assert!(common.clone().take_turn(Some(151)) && !common.take_turn(Some(151)));
     }
 }

@@ -20,6 +20,12 @@ impl Clock {
         Time(u64::try_from(self.0.elapsed().as_nanos()).unwrap_or(u64::MAX))
     }
 
+    /// When it started, by a clock that did so before.
+    pub fn began(self, epoch: Clock) -> Time {
+        let span = self.0.saturating_duration_since(epoch.0);
+        Time(u64::try_from(span.as_nanos()).unwrap_or(u64::MAX))
+    }
+
     /// How long it has been counting.
     pub fn elapsed(self) -> Span {
         self.now() - Time::ZERO

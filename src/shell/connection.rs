@@ -99,7 +99,7 @@ impl Accepted {
         if !generation.faults.iter().any(|fault| fault.place == Place::Connection) {
             return Opening::Dial;
         }
-        let owner = self.route.owner(self.number);
+        let owner = self.route.owner(self.number, self.clock);
         let mut pipeline = Pipeline::for_connection(&owner, &generation.faults);
         pipeline.push(Step { at: self.clock.now(), action: Action::Open });
         for effect in pipeline.take_effects() {

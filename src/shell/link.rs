@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use crate::control::Cut;
 use crate::control::ledger::Seat;
 use crate::fault::Direction;
+use crate::fault::pipeline::Owner;
 use crate::journal::{Closing, Event, FaultTotal, Limit, Reason, count};
 use crate::shell::clock::Clock;
 use crate::shell::route::Route;
@@ -69,6 +70,11 @@ impl Link {
     /// The route it is on.
     pub fn route(&self) -> &Route {
         &self.route
+    }
+
+    /// What all its faults know of it.
+    pub fn owner(&self) -> Owner<'_> {
+        self.route().owner(self.number, self.clock)
     }
 
     /// Where the bytes of a direction come from, and where they go.

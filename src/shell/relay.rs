@@ -110,7 +110,7 @@ struct Account {
 impl<'a> Flow<'a> {
     fn new(link: &'a Link, direction: Direction, generation: Arc<Generation>) -> Flow<'a> {
         let (source, target) = link.ends(direction);
-        let owner = link.route().owner(link.number);
+        let owner = link.owner();
         let now = if generation.faults.is_empty() { Time::ZERO } else { link.clock.now() };
         let pipeline = Pipeline::for_direction(&owner, direction, &generation.faults, now);
         Flow {
@@ -383,7 +383,7 @@ impl<'a> Flow<'a> {
         if let Some(cut) = self.generation.ends {
             return self.end(Reason::Shutdown, cut);
         }
-        let owner = self.link.route().owner(self.link.number);
+        let owner = self.link.owner();
         self.pipeline.retune(self.link.clock.now(), &owner, &self.generation.faults);
         self.passes = false; // what the change released leaves first
         self.keep_pending();

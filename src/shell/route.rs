@@ -21,6 +21,8 @@ use crate::units::Span;
 pub struct Shared {
     /// The seed of every decision.
     pub seed: u64,
+    /// Zero of what connections share.
+    pub epoch: Clock,
     /// Where notes go.
     pub journal: Journal,
     /// Who is in flight.
@@ -93,9 +95,10 @@ impl Route {
         &self.tally.counters
     }
 
-    /// The key part of all dice of a connection.
-    pub fn owner(&self, connection: u64) -> Owner<'_> {
-        Owner { seed: self.shared.seed, route: &self.plan.name, connection }
+    /// What all faults of a connection know of it.
+    pub fn owner(&self, connection: u64, clock: Clock) -> Owner<'_> {
+        let began = clock.began(self.shared.epoch);
+        Owner { seed: self.shared.seed, route: &self.plan.name, connection, began }
     }
 
     /// Tells what happened on a connection.

@@ -235,3 +235,17 @@ fn a_fault_acts_so_many_times_and_never_again() {
     });
     assert_eq!(dropped, 7);
 }
+
+#[test]
+fn connections_share_the_line_of_their_route() {
+    let upstream = upstreams::echo();
+    let fault = r#""type": "bandwidth", "rate": "2MB/s", "scope": "route""#;
+    let (proxy, sent) = (with_fault(&upstream, fault), pattern(100_000, 5));
+    let begun = Instant::now();
+    std::thread::scope(|scope| {
+        let ask = || assert_eq!(exchange(&proxy.connect(), &sent), (sent.clone(), End::Fin));
+        (0..4).for_each(|_| drop(scope.spawn(ask)));
+    });
+    assert_took(begun.elapsed(), 200, 260, "4 times 100 kB at 2 MB/s");
+    proxy.balanced();
+}
