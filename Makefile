@@ -4,7 +4,7 @@ CARGO_TARGET_DIR ?= target
 RELEASE := $(CARGO_TARGET_DIR)/release/chaos-proxy
 
 .DEFAULT_GOAL := help
-.PHONY: help run check fmt clippy test docs slow bench static smoke clients metrics fuzz-build release clean
+.PHONY: help run check fmt clippy test docs slow bench static smoke clients metrics http-clients fuzz-build release clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,6 +43,9 @@ clients: $(if $(BINARY),,release) ## try BINARY (default: a release build) with 
 
 metrics: $(if $(BINARY),,release) ## let Prometheus's promtool judge the /metrics of BINARY (default: a release build)
 	scripts/metrics $(or $(BINARY),$(RELEASE))
+
+http-clients: $(if $(BINARY),,release) ## try BINARY (default: a release build) with real HTTP clients
+	scripts/http-clients $(or $(BINARY),$(RELEASE))
 
 fuzz-build: ## build the fuzz targets, where nightly and cargo-fuzz are
 	scripts/fuzz-build
