@@ -203,6 +203,7 @@ pub(super) fn toxic(json: &Json, spot: &Spot, there: &[Spec]) -> Result<Spec, Fa
     let direction = direction(stream).ok_or_else(|| Failure::BadStream(spot.at.clone()))?;
     let kind = kind.and_then(Kind::find).ok_or_else(|| Failure::BadType(spot.at.clone()))?;
     let place = match (kind.level, both) {
+        (Level::Listener, _) => Place::Listener,
         (Level::Connection, _) => Place::Connection,
         (Level::Stream, Some(word)) if word == Place::Both.as_str() => Place::Both,
         (Level::Stream, _) => Place::One(direction),
@@ -278,7 +279,8 @@ impl<'a> ToxicEdit<'a> {
             }
         }
         spec.probability = self.toxicity.unwrap_or(spec.probability);
-        self.apply_how(spec, spot)
+        self.apply_how(spec, spot)?;
+        refuse_choice_of_clients(spec, spot)
     }
 
     /// The keys of a fault that Toxiproxy has not: `enabled`, `mode`, `sampling` and the triggers.
@@ -311,6 +313,21 @@ impl<'a> ToxicEdit<'a> {
             }
         }
         Ok(())
+    }
+}
+
+/// A fault of level listener acts on all clients alike: there is nobody to choose among.
+fn refuse_choice_of_clients(spec: &Spec, spot: &Spot) -> Result<(), Failure> {
+    let choice = match spec.probability == Ratio::ONE {
+        false => Some(("toxicity", "1")),
+        true => (spec.how.sampling == Sampling::Exact).then_some(("sampling", "leave it out")),
+    };
+    match (spec.kind.level, choice) {
+        (Level::Listener, Some((key, way_out))) => {
+            let why = format!("{} acts on the listener, for all clients alike", spec.kind.name);
+            Err(spot.bad(key, &format!("{why} ({way_out})")))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -497,7 +514,7 @@ fn print_beyond(spec: &Spec, stream: &str, out: &mut String) {
 fn stream(place: Place) -> Direction {
     match place {
         Place::One(direction) => direction,
-        Place::Connection | Place::Both => Direction::Downstream,
+        Place::Listener | Place::Connection | Place::Both => Direction::Downstream,
     }
 }
 

@@ -74,6 +74,7 @@ fn fault(at: &At<'_>, found: &mut Found) -> Option<Named> {
     let shared = shared.filter(|key| !has(kind, key));
     object.only(&shared.chain(own).collect::<Vec<_>>(), found);
     let place = place(&object, kind, found);
+    refuse_choice_of_clients(&object, kind, found);
     let probability = object.get("probability").map_or(Some(Ratio::ONE), |at| at.share(found));
     let how = how(&object, kind, found);
     let attrs = attrs(&object, kind, found);
@@ -101,7 +102,7 @@ fn kind(name: &str, types: &str) -> Result<&'static Kind, String> {
 
 fn default_name(kind: &Kind, place: Place) -> String {
     match place {
-        Place::Connection => kind.name.to_owned(),
+        Place::Listener | Place::Connection => kind.name.to_owned(),
         Place::One(_) | Place::Both => format!("{}_{}", kind.name, place.as_str()),
     }
 }
@@ -114,14 +115,25 @@ const DIRECTIONS: &[(&str, Place)] = &[
 
 fn place(object: &Object<'_>, kind: &Kind, found: &mut Found) -> Option<Place> {
     match (kind.level, object.get("direction")) {
+        (Level::Listener, None) => Some(Place::Listener),
         (Level::Connection, None) => Some(Place::Connection),
-        (Level::Connection, Some(at)) => {
+        (Level::Listener | Level::Connection, Some(at)) => {
             let why = format!("{} acts before there are directions", kind.name);
             found.note(&at.path, at.pos, refuse(&why, "leave out the direction"));
             None
         }
         (Level::Stream, None) => Some(Place::One(Direction::Downstream)),
         (Level::Stream, Some(at)) => at.word(DIRECTIONS, found),
+    }
+}
+
+/// A fault of level listener acts on all clients alike: there is nobody to choose among.
+fn refuse_choice_of_clients(object: &Object<'_>, kind: &Kind, found: &mut Found) {
+    let is_all = |at: &At<'_>| matches!(at.value, Value::Number(one) if one.parse() == Ok(1.0));
+    let given = ["probability", "sampling"].into_iter().filter_map(|key| object.get(key));
+    for at in given.filter(|at| kind.level == Level::Listener && !is_all(at)) {
+        let why = format!("{} acts on the listener, for all clients alike", kind.name);
+        found.note(&at.path, at.pos, refuse(&why, "leave it out"));
     }
 }
 

@@ -219,10 +219,12 @@ impl Serialize for AsWritten<'_> {
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("type", spec.kind.name)?;
         map.serialize_entry("name", &spec.name)?;
-        if spec.place != Place::Connection {
+        if !matches!(spec.place, Place::Listener | Place::Connection) {
             map.serialize_entry("direction", spec.place.as_str())?;
         }
-        map.serialize_entry("probability", &spec.probability)?;
+        if spec.place != Place::Listener {
+            map.serialize_entry("probability", &spec.probability)?;
+        }
         if spec.how.sampling == Sampling::Exact {
             map.serialize_entry("sampling", "exact")?;
         }

@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use crate::fault::Spec;
+use crate::journal::Reason;
 
 /// How both sockets of a connection are ended from outside the normal course.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,12 +37,49 @@ pub struct Generation {
     /// In the order in which they act.
     pub faults: Vec<Spec>,
     /// Set when the route is over: its connections are to end like this.
-    pub ends: Option<Cut>,
+    ends: Option<Cut>,
+    /// The connections with numbers up to this one are reset: a fault cut them off.
+    cut_up_to: u64,
     /// Hangs up when this generation is no longer the current one.
     pub wake: Arc<OwnedFd>,
     /// Dropped with the last reference to it: whoever changed the faults knows then that every
     /// connection has looked.
     _held: Sender<()>,
+    /// Disconnected when this generation is no longer the current one.
+    over: Receiver<()>,
+}
+
+/// Why a connection is to end now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// Its route is over.
+    Route(Cut),
+    /// A fault of its listener resets it.
+    Fault,
+}
+
+impl End {
+    /// What is told of it, and how both sockets end.
+    pub fn told(self) -> (Reason, Cut) {
+        match self {
+            End::Route(cut) => (Reason::Shutdown, cut),
+            End::Fault => (Reason::Fault, Cut::Reset),
+        }
+    }
+}
+
+impl Generation {
+    /// Whether, and why, the connection with this number is to end now.
+    pub fn end_of(&self, connection: u64) -> Option<End> {
+        let cut = (connection <= self.cut_up_to).then_some(End::Fault);
+        self.ends.map(End::Route).or(cut)
+    }
+
+    /// What is disconnected when this generation is no longer the current one, for who waits for
+    /// no descriptor beside it.
+    pub fn over(&self) -> &Receiver<()> {
+        &self.over
+    }
 }
 
 /// The changeable part of one route.
@@ -56,24 +94,31 @@ struct Current {
     generation: Arc<Generation>,
     /// Dropping it wakes whoever waits on `generation.wake`.
     _hang_up: Option<OwnedFd>,
+    /// Dropping it wakes whoever waits on `generation.over`.
+    _over: Sender<()>,
     /// Disconnected when nobody holds `generation` any more.
     left: Receiver<()>,
 }
 
 impl Current {
     /// A generation that is in force until its write end is dropped.
-    fn new(number: u64, faults: Vec<Spec>, (wake, hang_up): (OwnedFd, OwnedFd)) -> Current {
-        let (held, left) = bounded(0);
+    fn new(
+        number: u64,
+        faults: Vec<Spec>,
+        cut_up_to: u64,
+        (wake, hang_up): (OwnedFd, OwnedFd),
+    ) -> Current {
+        let ((_held, left), (_over, over)) = (bounded(0), bounded(0));
         let wake = Arc::new(wake);
-        let generation = Arc::new(Generation { number, faults, ends: None, wake, _held: held });
-        Current { generation, _hang_up: Some(hang_up), left }
+        let generation = Generation { number, faults, ends: None, cut_up_to, wake, _held, over };
+        Current { generation: Arc::new(generation), _hang_up: Some(hang_up), _over, left }
     }
 }
 
 impl Live {
     /// The first generation of a route.
     pub fn new(faults: Vec<Spec>, make_pipe: MakePipe) -> io::Result<Live> {
-        let first = Current::new(0, faults, make_pipe()?);
+        let first = Current::new(0, faults, 0, make_pipe()?);
         Ok(Live { current: Mutex::new(first), make_pipe })
     }
 
@@ -88,8 +133,27 @@ impl Live {
     pub fn set_faults(&self, faults: Vec<Spec>) -> io::Result<Receiver<()>> {
         let pipe = (self.make_pipe)()?;
         let mut current = self.lock();
-        let new = Current::new(current.generation.number + 1, faults, pipe);
+        let old = &current.generation;
+        let new = Current::new(old.number + 1, faults, old.cut_up_to, pipe);
         Ok(std::mem::replace(&mut *current, new).left)
+    }
+
+    /// Resets the live connections with numbers up to `connection`; the route goes on, with the
+    /// faults in force. Fails, and changes nothing, when no pipe can be had.
+    pub fn cut(&self, connection: u64) -> io::Result<()> {
+        let pipe = (self.make_pipe)()?;
+        let mut current = self.lock();
+        let old = &current.generation;
+        let up_to = old.cut_up_to.max(connection);
+        let mut new = Current::new(old.number + 1, old.faults.clone(), up_to, pipe);
+        // The faults are the same: whoever changes them next waits for those, too, who hold the
+        // generation before.
+        if let Some(generation) = Arc::get_mut(&mut new.generation) {
+            generation._held = old._held.clone();
+        }
+        std::mem::swap(&mut new.left, &mut current.left);
+        *current = new;
+        Ok(())
     }
 
     /// Ends the route: its connections end now. Needs nothing from the system.
@@ -100,11 +164,14 @@ impl Live {
             number: old.number + 1,
             faults: old.faults.clone(),
             ends: Some(cut),
+            cut_up_to: old.cut_up_to,
             wake: Arc::clone(&old.wake),
             _held: old._held.clone(),
+            over: old.over.clone(),
         };
         current.generation = Arc::new(generation);
         current._hang_up = None;
+        current._over = bounded(0).0;
     }
 
     /// The lock is held for a swap only, so a panic under it cannot leave it half-changed.

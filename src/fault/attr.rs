@@ -16,6 +16,9 @@ pub const BYTES_MAX: ByteCount = ByteCount(1_000_000_000_000_000);
 /// The highest rate: a terabyte a second, more than any link.
 pub const RATE_MAX: Rate = Rate(1_000_000_000_000);
 
+/// The words of an attribute that is true or false.
+pub const TRUTH: &[&str] = &["true", "false"];
+
 /// One attribute: a column of a fault's row.
 #[derive(Debug)]
 pub struct Attr {
@@ -34,6 +37,8 @@ pub struct Attr {
 pub enum Unit {
     /// A span; a bare integer is in milliseconds. Holds the highest value allowed.
     Ms(Span),
+    /// A span; a bare integer is in milliseconds. Holds the lowest and the highest value allowed.
+    MsFrom(Span, Span),
     /// A span; a bare integer is in microseconds. Holds the highest value allowed.
     Us(Span),
     /// A number of bytes. Holds the highest one allowed.
@@ -44,7 +49,7 @@ pub enum Unit {
     Count(u64, u64),
     /// A share: a number in 0..=1, or a text in percent.
     Share,
-    /// One of these words.
+    /// One of these words; `true` and `false` alone may be written bare, too.
     Choice(&'static [&'static str]),
 }
 
@@ -87,6 +92,9 @@ impl Unit {
     pub fn allowed(self) -> String {
         match self {
             Unit::Ms(max) => format!("0..{} ms, or a text such as \"150ms\"", max.as_ms()),
+            Unit::MsFrom(min, max) => {
+                format!("{}..{} ms, or a text such as \"30s\"", min.as_ms(), max.as_ms())
+            }
             Unit::Us(max) => format!("0..{} us, or a text such as \"250us\"", max.0 / NS_PER_US),
             Unit::Bytes(max) => format!("0..{} bytes, or a text such as \"64kB\"", max.0),
             Unit::Rate(max) => {
@@ -102,7 +110,7 @@ impl Unit {
     /// The unit of a bare integer, or nothing for words and plain numbers.
     pub fn symbol(self) -> &'static str {
         match self {
-            Unit::Ms(_) => "ms",
+            Unit::Ms(_) | Unit::MsFrom(..) => "ms",
             Unit::Us(_) => "us",
             Unit::Bytes(_) => "B",
             Unit::Rate(_) => "KB/s",
@@ -113,6 +121,10 @@ impl Unit {
     /// The value that `raw` stands for, or one line that says what came and what is allowed.
     pub fn parse(self, raw: Raw<'_>) -> Result<Value, String> {
         match raw {
+            Raw::Other(what @ ("true" | "false")) => match self {
+                Unit::Choice(words) if words == TRUTH => self.text(what),
+                _ => Err(self.refuse(&what)),
+            },
             Raw::Other(what) => Err(self.refuse(&what)),
             Raw::Integer(number) => self.integer(number, &number),
             Raw::Decimal(number, written) => self.decimal(number, written),
@@ -132,6 +144,10 @@ impl Unit {
         };
         let value = match self {
             Unit::Ms(max) => scaled(NS_PER_MS, max.0).map(|ns| Value::Span(Span(ns))),
+            Unit::MsFrom(min, max) => {
+                let ns = scaled(NS_PER_MS, max.0).filter(|ns| min.0 <= *ns);
+                ns.map(|ns| Value::Span(Span(ns)))
+            }
             Unit::Us(max) => scaled(NS_PER_US, max.0).map(|ns| Value::Span(Span(ns))),
             Unit::Bytes(max) => scaled(1, max.0).map(|count| Value::Bytes(ByteCount(count))),
             Unit::Rate(max) => scaled(BYTES_PER_KB, max.0).map(|rate| Value::Rate(Rate(rate))),
@@ -163,6 +179,10 @@ impl Unit {
             Unit::Ms(max) | Unit::Us(max) => {
                 let span = Span::parse(text).map_err(bad)?;
                 in_range(span <= max, Value::Span(span))
+            }
+            Unit::MsFrom(min, max) => {
+                let span = Span::parse(text).map_err(bad)?;
+                in_range(min <= span && span <= max, Value::Span(span))
             }
             Unit::Bytes(max) => {
                 let count = ByteCount::parse(text).map_err(bad)?;
@@ -223,7 +243,7 @@ impl fmt::Display for Value {
 /// A value as a program writes it: without its unit, which is that of the row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Bare {
-    /// A number in the unit of the row; whole, or digits with a point.
+    /// A number in the unit of the row, whole, or digits with a point; or `true` or `false`.
     Number(String),
     /// A word, or what is no whole number in that unit: a text that `Unit::parse` understands.
     Text(String),
@@ -237,12 +257,17 @@ impl Value {
             false => Bare::Text(self.to_string()),
         };
         match (self, unit) {
-            (Value::Span(span), Unit::Ms(_)) => whole(span.0, Span::from_ms(1).0),
+            (Value::Span(span), Unit::Ms(_) | Unit::MsFrom(..)) => {
+                whole(span.0, Span::from_ms(1).0)
+            }
             (Value::Span(span), Unit::Us(_)) => whole(span.0, 1_000),
             (Value::Bytes(count), Unit::Bytes(_)) => whole(count.0, 1),
             (Value::Rate(rate), Unit::Rate(_)) => whole(rate.0, 1_000),
             (Value::Count(count), Unit::Count(..)) => whole(count, 1),
             (Value::Share(share), Unit::Share) => Bare::Number(share.to_string()),
+            (Value::Choice(word), Unit::Choice(words)) if words == TRUTH => {
+                Bare::Number(word.to_owned())
+            }
             _ => Bare::Text(self.to_string()),
         }
     }
@@ -342,10 +367,20 @@ mod tests {
         assert_eq!(said(Unit::Rate(RATE_MAX), Raw::Text("1600kbit")), "200kB/s");
         assert_eq!(said(Unit::Us(PAUSE_MAX), Raw::Text("1ms")), "1ms");
         assert_eq!(said(Unit::Share, Raw::Text("5%")), "0.05");
+        assert_eq!(said(Unit::Choice(TRUTH), Raw::Other("true")), "true");
+        assert_eq!(said(Unit::Choice(TRUTH), Raw::Text("false")), "false");
+        assert_eq!(said(Unit::Choice(TRUTH), Raw::Other("null")), "null (true, false)");
+        assert_eq!(said(Unit::Choice(&["on"]), Raw::Other("true")), "true (on)");
     }
 
     #[test]
     fn one_past_the_range_is_refused_with_the_range() {
+        let from = Unit::MsFrom(Span::from_ms(10), Span::from_ms(1_000));
+        assert_eq!(said(from, Raw::Integer(10)), "10ms");
+        assert_eq!(said(from, Raw::Text("1s")), "1s");
+        assert_eq!(said(from, Raw::Integer(9)), "9 (10..1000 ms, or a text such as \"30s\")");
+        assert!(said(from, Raw::Text("9ms")).starts_with("9ms (10..1000 ms"));
+        assert!(said(from, Raw::Text("2s")).starts_with("2s (10..1000 ms"));
         let bytes = Unit::Bytes(ByteCount(10));
         assert_eq!(said(bytes, Raw::Integer(10)), "10B");
         let expected = "11 (0..10 bytes, or a text such as \"64kB\")";
@@ -381,5 +416,7 @@ mod bare_tests {
         assert_eq!((&*text, unit.parse(Raw::Text(&text))), ("250us", Ok(fine)));
         let words = Unit::Choice(&["reset"]);
         assert_eq!(Value::Choice("reset").bare(words), Bare::Text("reset".into()));
+        let bare = Value::Choice("true").bare(Unit::Choice(TRUTH));
+        assert_eq!(bare, Bare::Number("true".into()));
     }
 }

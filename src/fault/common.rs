@@ -60,9 +60,10 @@ impl Joined {
     pub fn carry(&self, rate: Rate, arrival: Time, bytes: u64) -> Time {
         let line = match self.place {
             Place::One(Direction::Upstream) => &self.common.0.lines[0],
-            Place::One(Direction::Downstream) | Place::Both | Place::Connection => {
-                &self.common.0.lines[1]
-            }
+            Place::One(Direction::Downstream)
+            | Place::Both
+            | Place::Listener
+            | Place::Connection => &self.common.0.lines[1],
         };
         let since_epoch = arrival + (self.began - Time::ZERO);
         let mut line = line.lock().unwrap_or_else(PoisonError::into_inner);

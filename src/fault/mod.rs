@@ -6,6 +6,7 @@
 
 pub mod attr;
 pub mod course;
+pub mod gate;
 pub mod pipeline;
 pub mod when;
 
@@ -15,14 +16,17 @@ mod stage;
 
 mod bandwidth;
 mod connect_delay;
+mod connect_hang;
 mod corrupt;
 mod drop;
+mod flap;
 mod hang;
 mod latency;
 mod limit_data;
 mod lose_response;
 mod loss;
 mod noop;
+mod refuse;
 mod reset;
 mod reset_peer;
 mod slicer;
@@ -30,8 +34,9 @@ mod slow_close;
 mod timeout;
 
 use crate::dice::Dice;
-use crate::units::{Ratio, Time};
+use crate::units::{Ratio, Span, Time};
 use attr::{Attr, Attrs};
+use gate::Phase;
 
 pub use common::{Common, Joined, Line};
 pub use when::When;
@@ -40,14 +45,17 @@ pub use when::When;
 pub static ALL: &[&Kind] = &[
     &bandwidth::KIND,
     &connect_delay::KIND,
+    &connect_hang::KIND,
     &corrupt::KIND,
     &drop::KIND,
+    &flap::KIND,
     &hang::KIND,
     &latency::KIND,
     &limit_data::KIND,
     &lose_response::KIND,
     &loss::KIND,
     &noop::KIND,
+    &refuse::KIND,
     &reset::KIND,
     &reset_peer::KIND,
     &slicer::KIND,
@@ -120,11 +128,19 @@ pub trait Fault: Send {
     fn held_bytes(&self) -> usize {
         0
     }
+
+    /// What it makes of the route's listener, so long after it came into force: for faults of
+    /// level listener, which see no steps.
+    fn phase(&self, _age: Span) -> Phase {
+        Phase::SERVING
+    }
 }
 
 /// Which steps a fault sees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
+    /// None: it acts on the listener, before there are connections and for all clients alike.
+    Listener,
     /// The one `Open` of a connection, before the upstream is dialled.
     Connection,
     /// The bytes of one direction.
@@ -135,6 +151,7 @@ impl Level {
     /// The word for it in listings.
     pub fn as_str(self) -> &'static str {
         match self {
+            Level::Listener => "listener",
             Level::Connection => "connection",
             Level::Stream => "stream",
         }
@@ -194,9 +211,11 @@ impl Direction {
     }
 }
 
-/// Where on a connection a configured fault acts.
+/// Where a configured fault acts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
+    /// On the listener of the route; all faults of level listener are here.
+    Listener,
     /// Before the upstream is dialled; all faults of level connection are here.
     Connection,
     /// On the bytes of one direction.
@@ -209,6 +228,7 @@ impl Place {
     /// The word for it in a configuration.
     pub fn as_str(self) -> &'static str {
         match self {
+            Place::Listener => "listener",
             Place::Connection => "connection",
             Place::One(direction) => direction.as_str(),
             Place::Both => "both",
@@ -218,7 +238,7 @@ impl Place {
     /// True when a fault at this place sees the bytes of `direction`.
     pub fn covers(self, direction: Direction) -> bool {
         match self {
-            Place::Connection => false,
+            Place::Listener | Place::Connection => false,
             Place::One(own) => own == direction,
             Place::Both => true,
         }

@@ -56,6 +56,7 @@ fn spec(index: usize, text: &str) -> Spec {
     let mut words = text.split(' ');
     let kind = Kind::find(words.next().expect("a type")).expect("a known type");
     let place = match kind.level {
+        Level::Listener => Place::Listener,
         Level::Connection => Place::Connection,
         Level::Stream => Place::One(Direction::Downstream),
     };

@@ -64,8 +64,12 @@ const OF_A_STRETCH: [&str; 3] = ["after", "for", "afterBytes"];
 
 /// Why a fault of this kind does not take the trigger; none when it does.
 pub fn refused(kind: &Kind, trigger: &str) -> Option<String> {
-    let refused = kind.level == Level::Connection && OF_A_STRETCH.contains(&trigger);
-    refused.then(|| format!("{} acts before there are bytes (leave out {trigger:?})", kind.name))
+    let why = match kind.level {
+        Level::Listener => "acts on the listener, for all clients alike",
+        Level::Connection if OF_A_STRETCH.contains(&trigger) => "acts before there are bytes",
+        Level::Connection | Level::Stream => return None,
+    };
+    Some(format!("{} {why} (leave out {trigger:?})", kind.name))
 }
 
 impl When {

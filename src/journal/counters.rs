@@ -27,6 +27,8 @@ pub struct Counters {
     upstream: AtomicU64,
     flows: [Flow; 2],
     faults: Mutex<BTreeMap<(String, &'static str), Acted>>,
+    /// How often the listener could not be made to do what it was to do.
+    pub listen_failures: AtomicU64,
 }
 
 /// The bytes of one direction. What is read and written at once is counted once.
@@ -69,6 +71,7 @@ pub struct Figures {
     pub discarded: [u64; 2],
     /// Whether the last dial reached the upstream; none before the first.
     pub upstream_up: Option<bool>,
+    pub listen_failures: u64,
 }
 
 /// Adds to a counter.
@@ -143,6 +146,7 @@ impl Counters {
             received: [up, down].map(|flow| get(&flow.received) + get(&flow.passed)),
             accepted: get(&self.accepted),
             upstream_up: get(&self.upstream).checked_sub(1).map(|reached| reached > 0),
+            listen_failures: get(&self.listen_failures),
         }
     }
 }

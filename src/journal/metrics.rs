@@ -140,18 +140,25 @@ fn connections(out: &mut Text, routes: &[RouteReport]) {
             out.count(&[("route", &route.name), ("outcome", outcome)], of(route));
         }
     }
-    let gauges: [(&str, &str, Of); 2] = [
+    let all: [(&str, &str, &str, Of); 3] = [
         (
             "chaos_proxy_connections_active",
+            "gauge",
             "Connections in flight: accepted less all other outcomes.",
             |route| route.figures.active(),
         ),
-        ("chaos_proxy_faults_active", "Faults that are enabled on the route.", |route| {
+        ("chaos_proxy_faults_active", "gauge", "Faults that are enabled on the route.", |route| {
             route.faults_active as u64
         }),
+        (
+            "chaos_proxy_listen_failures_total",
+            "counter",
+            "How often the listener could not be made to do what it was to do.",
+            |route| route.figures.listen_failures,
+        ),
     ];
-    for (name, help, of) in gauges {
-        out.family(name, "gauge", help);
+    for (name, kind, help, of) in all {
+        out.family(name, kind, help);
         for route in routes {
             out.count(&[("route", &route.name)], of(route));
         }
@@ -305,6 +312,7 @@ mod tests {
             received: [17, 5],
             discarded: [4, 5],
             upstream_up: Some(false),
+            listen_failures: 6,
         };
         RouteReport {
             name: "a\"b\\c\nd # TYPE x ".into(),
@@ -337,6 +345,7 @@ mod tests {
         for (name, value) in [("connections", 2), ("faults", 2)] {
             has(&page, &format!("chaos_proxy_{name}_active{{{LABEL}}} {value}"));
         }
+        has(&page, &format!("chaos_proxy_listen_failures_total{{{LABEL}}} 6"));
         has(&page, &format!("chaos_proxy_upstream_up{{{LABEL}}} 0"));
         for (name, values) in [
             ("bytes_total", [10, 0]),

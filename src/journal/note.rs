@@ -7,6 +7,7 @@ use log::Level;
 use serde_json::Value;
 
 use crate::fault::Direction;
+use crate::fault::gate::{Door, Turn};
 use crate::fault::pipeline::{Deed, Total};
 use crate::units::Span;
 
@@ -48,6 +49,11 @@ pub enum Event<'a> {
     UpstreamFailed(&'a str),
     /// The connection was not served; holds why, and how many since it was last told.
     Refused(Refusal, u64),
+    /// A fault makes something else of the listener than before, or would do so; and what the
+    /// listener does now.
+    Turned(&'a Turn, Door),
+    /// The listener could not be made to do this; holds why, and when it is tried again.
+    ListenFailed(Door, &'a str, Span),
     /// Both directions ended.
     Closed(&'a Closing),
     /// The first signal came; new connections are accepted for so long all the same.
@@ -123,6 +129,10 @@ pub enum Refusal {
     Descriptors,
     /// The system gives no further thread, or no memory for one.
     Threads,
+    /// The system has no memory for a further socket; the client waits in the listener's queue.
+    Memory,
+    /// Accepting failed for another reason of the system's.
+    System,
 }
 
 /// Why a connection ended.
@@ -162,6 +172,8 @@ impl Refusal {
             Refusal::MaxConnections => "maxConnections",
             Refusal::Descriptors => "descriptors",
             Refusal::Threads => "threads",
+            Refusal::Memory => "memory",
+            Refusal::System => "system",
         }
     }
 }
@@ -186,6 +198,7 @@ impl Note<'_> {
     pub fn level(&self) -> Level {
         match self.event {
             Event::UpstreamFailed(_)
+            | Event::ListenFailed(..)
             | Event::Refused(..)
             | Event::Admin(_, true)
             | Event::LogLost(_) => Level::Warn,
@@ -208,6 +221,8 @@ impl Note<'_> {
             Event::TimedOut(..) => "timed_out",
             Event::UpstreamFailed(_) => "upstream_failed",
             Event::Refused(..) => "refused",
+            Event::Turned(..) => "turned",
+            Event::ListenFailed(..) => "listen_failed",
             Event::Closed(_) => "closed",
             Event::Stopping(_) => "stopping",
             Event::Draining(_) => "draining",
@@ -249,6 +264,18 @@ impl Note<'_> {
             Event::UpstreamFailed(reason) => fields.push(("reason", (*reason).into())),
             Event::Refused(refusal, count) => {
                 fields.extend([("reason", refusal.as_str().into()), ("count", (*count).into())]);
+            }
+            Event::Turned(turn, door) => {
+                fields.extend([
+                    ("fault", (*turn.fault).into()),
+                    ("state", turn.door.as_str().into()),
+                ]);
+                fields.push(("listener", door.as_str().into()));
+                fields.extend(turn.shadow.then(|| ("mode", mode(true).into())));
+            }
+            Event::ListenFailed(door, reason, retry) => {
+                fields.extend([("state", door.as_str().into()), ("reason", (*reason).into())]);
+                fields.push(("retry_ms", in_ms(*retry)));
             }
             Event::Closed(closing) => closing.fields(&mut fields),
             Event::Stopping(delay) => fields.push(ms(*delay)),

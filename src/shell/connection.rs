@@ -147,7 +147,7 @@ impl Accepted {
             _ => (Limit::Idle, idle),
         };
         match self.wait(Interest::Departure, deadline) {
-            Err(Reason::Shutdown) => sys::reset(&self.client),
+            Err(Reason::Shutdown | Reason::Fault) => sys::reset(&self.client),
             Err(_) | Ok(true) => {}
             Ok(false) => {
                 self.route.note(self.number, Event::TimedOut(limit, deadline - Time::ZERO));
@@ -173,8 +173,8 @@ impl Accepted {
     fn wait(&self, interest: Interest, deadline: Time) -> Result<bool, Reason> {
         loop {
             let generation = self.route.live.generation();
-            if generation.ends.is_some() {
-                return Err(Reason::Shutdown);
+            if let Some(end) = generation.end_of(self.number) {
+                return Err(end.told().0);
             }
             let left = deadline - self.clock.now();
             if left == Span::ZERO {
@@ -195,9 +195,10 @@ impl Accepted {
     }
 
     fn dial(self) {
-        let Accepted { route, clock, .. } = &self;
+        let Accepted { route, clock, number, .. } = &self;
         let (deadline, _, _) = self.dial_bound();
-        let dialer = Dialer { route, client: &self.client, clock: *clock, deadline };
+        let dialer =
+            Dialer { route, number: *number, client: &self.client, clock: *clock, deadline };
         let begun = clock.now();
         match dialer.dial() {
             Ok((upstream, addr)) => {
@@ -208,7 +209,7 @@ impl Accepted {
                 self.relay(upstream);
             }
             Err(DialError::ClientGone) => self.close(Reason::ClientReset),
-            Err(DialError::Ended) => self.close(Reason::Shutdown),
+            Err(DialError::Ended(end)) => self.close(end.told().0),
             Err(DialError::Descriptors) => {
                 route.refuse(Some(&self.client), Refusal::Descriptors);
             }

@@ -8,6 +8,7 @@ use std::os::fd::AsFd;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::config::plan::Host;
+use crate::control::End;
 use crate::shell::clock::Clock;
 use crate::shell::resolve::{self, Answer};
 use crate::shell::route::Route;
@@ -19,14 +20,14 @@ use crate::units::{Span, Time};
 pub enum DialError {
     /// Every address failed; holds why, of the last one.
     Failed(String),
-    /// The budget is over; holds what was being done.
-    TimedOut(&'static str),
+    /// The budget is over; holds what was being done, and with what.
+    TimedOut(String),
     /// The process has no descriptor left.
     Descriptors,
     /// The client reset its connection meanwhile.
     ClientGone,
-    /// The route is over.
-    Ended,
+    /// The route is over, or the connection was cut off.
+    Ended(End),
 }
 
 impl fmt::Display for DialError {
@@ -36,7 +37,7 @@ impl fmt::Display for DialError {
             DialError::TimedOut(doing) => write!(out, "timed out while {doing}"),
             DialError::Descriptors => out.write_str("no descriptor left"),
             DialError::ClientGone => out.write_str("the client left"),
-            DialError::Ended => out.write_str("the route ended"),
+            DialError::Ended(_) => out.write_str("it was ended"),
         }
     }
 }
@@ -45,6 +46,8 @@ impl fmt::Display for DialError {
 pub struct Dialer<'a> {
     /// The route whose upstream it is.
     pub route: &'a Route,
+    /// The number of the connection on it.
+    pub number: u64,
     /// The client; when it goes, so does the dial.
     pub client: &'a TcpStream,
     /// The connection's clock.
@@ -78,13 +81,19 @@ impl Dialer<'_> {
             (None, Host::Name(name)) => name,
             (None, Host::Ip(_)) => unreachable!("an address is known"),
         };
-        let lookup = self.route.shared.resolver.look_up(name).map_err(failed)?;
+        let lookup = self.route.shared.resolver.look_up(name);
+        let lookup = lookup.map_err(|error| match failed(error) {
+            DialError::Failed(why) => {
+                DialError::Failed(format!("no thread to resolve {name}: {why}"))
+            }
+            other => other,
+        })?;
         let answer: Answer = loop {
             if let Some(answer) = lookup.answer(upstream.port) {
                 break answer;
             }
             self.wait(lookup.done(), Interest::Readable, self.deadline)
-                .map_err(|error| error.doing("resolving"))?;
+                .map_err(|error| error.doing("resolving", name))?;
         };
         answer.map_err(|error| DialError::Failed(format!("{name} does not resolve: {error}")))
     }
@@ -103,7 +112,7 @@ impl Dialer<'_> {
         loop {
             let found = self
                 .wait(&socket, Interest::Writable, deadline)
-                .map_err(|error| error.doing("connecting"))?;
+                .map_err(|error| error.doing("connecting to", &addr))?;
             match found {
                 Found { ready: true, error: false, hang_up: false } => return Ok(socket.into()),
                 found if found.any() => break,
@@ -119,12 +128,12 @@ impl Dialer<'_> {
     /// Waits for `fd`, the client's reset, the end of the route, or `deadline`.
     fn wait(&self, fd: impl AsFd, interest: Interest, deadline: Time) -> Result<Found, DialError> {
         let generation = self.route.live.generation();
-        if generation.ends.is_some() {
-            return Err(DialError::Ended);
+        if let Some(end) = generation.end_of(self.number) {
+            return Err(DialError::Ended(end));
         }
         let left = deadline - self.clock.now();
         if left == Span::ZERO {
-            return Err(DialError::TimedOut(""));
+            return Err(DialError::TimedOut(String::new()));
         }
         let watches = [
             Watch::new(fd.as_fd(), interest),
@@ -140,9 +149,9 @@ impl Dialer<'_> {
 }
 
 impl DialError {
-    fn doing(self, what: &'static str) -> DialError {
+    fn doing(self, what: &str, with: &dyn fmt::Display) -> DialError {
         match self {
-            DialError::TimedOut(_) => DialError::TimedOut(what),
+            DialError::TimedOut(_) => DialError::TimedOut(format!("{what} {with}")),
             other => other,
         }
     }

@@ -26,6 +26,8 @@ pub mod relay;
 
 pub mod connection;
 
+pub mod door;
+
 pub mod listener;
 
 pub mod registry;

@@ -380,8 +380,9 @@ impl<'a> Flow<'a> {
             return Ok(());
         }
         self.generation = generation;
-        if let Some(cut) = self.generation.ends {
-            return self.end(Reason::Shutdown, cut);
+        if let Some(end) = self.generation.end_of(self.link.number) {
+            let (reason, cut) = end.told();
+            return self.end(reason, cut);
         }
         let owner = self.link.owner();
         self.pipeline.retune(self.link.clock.now(), &owner, &self.generation.faults);

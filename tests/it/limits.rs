@@ -126,7 +126,8 @@ fn an_upstream_that_never_answers_the_dial() {
         let timed_out = proxy.wait_for("timed_out");
         assert_eq!((timed_out.text("limit"), timed_out.number("ms")), ("connect", 200.0));
         let failed = proxy.wait_for("upstream_failed");
-        assert_eq!(failed.text("reason"), "timed out while connecting");
+        let expected = format!("timed out while connecting to {}", upstream.addr);
+        assert_eq!(failed.text("reason"), expected);
         let figures = proxy.balanced();
         assert_eq!((figures.upstream_failed, figures.closed), (1, 0), "{knobs}");
     }

@@ -23,6 +23,8 @@ mod knobs;
 
 mod faults;
 
+mod doors;
+
 mod limits;
 
 mod process;

@@ -184,6 +184,11 @@ impl Proxy {
         now
     }
 
+    /// Refuses new connections, as the first signal does.
+    pub(crate) fn drain(&mut self) {
+        self.running.as_mut().expect("it runs until it is stopped").drain();
+    }
+
     /// Stops it as `drop` does; how long that took.
     pub(crate) fn stop(mut self) -> Duration {
         let begun = Instant::now();
