@@ -2,9 +2,11 @@
 
 CARGO_TARGET_DIR ?= target
 RELEASE := $(CARGO_TARGET_DIR)/release/chaos-proxy
+STATIC := $(CARGO_TARGET_DIR)/static/chaos-proxy
 
 .DEFAULT_GOAL := help
-.PHONY: help run check fmt clippy test docs slow bench static smoke clients metrics http-clients fuzz-build release clean
+.PHONY: help run check fmt clippy test docs slow bench static image image-test smoke clients metrics \
+	http-clients fuzz-build release clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,6 +36,12 @@ bench: release ## measure against other proxies
 
 static: ## the small static binary; prints its size and SHA-256
 	scripts/static
+
+image: static ## the image with that binary and nothing else, as TAG (default: chaos-proxy:latest)
+	scripts/image $(STATIC) $(TAG)
+
+image-test: $(if $(BINARY),,static) ## run the image with podman beside the binary BINARY (default: static), and compare
+	tests/image/run $(or $(BINARY),$(STATIC))
 
 smoke: $(if $(BINARY),,release) ## try BINARY (default: a release build) with redis, nginx and curl
 	scripts/smoke $(or $(BINARY),$(RELEASE))
