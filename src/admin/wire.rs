@@ -263,14 +263,14 @@ impl<'a> ToxicEdit<'a> {
     /// Puts it in force on `spec`; on a failure `spec` is not to be used.
     pub(super) fn apply(&self, spec: &mut Spec, spot: &Spot) -> Result<(), Failure> {
         for (key, json) in self.attributes {
-            let path = || format!("attributes.{}", shown_key(key));
-            let row = spec.kind.attrs;
-            let Some(attr) = row.iter().find(|attr| attr.name.eq_ignore_ascii_case(key)) else {
-                return Err(spot.bad(&path(), &unknown_attribute(key, spec.kind)));
-            };
-            if *json != Json::Null {
-                let value = value(attr, json).map_err(|reason| spot.bad(&path(), &reason))?;
-                spec.attrs.set(attr.name, value);
+            match json {
+                // `"burst": {"mean": 4}` is `"burst.mean": 4`, as it is told.
+                Json::Object(parts) if is_parted(spec.kind, key) => {
+                    for (part, json) in parts {
+                        set_attribute(spec, &format!("{key}.{part}"), json, spot)?;
+                    }
+                }
+                json => set_attribute(spec, key, json, spot)?,
             }
         }
         for attr in spec.kind.attrs.iter().filter(|attr| !is_inside(spec.kind, attr.name)) {
@@ -331,9 +331,26 @@ fn refuse_choice_of_clients(spec: &Spec, spot: &Spot) -> Result<(), Failure> {
     }
 }
 
+/// True when there are attributes that are parts of this one.
+fn is_parted(kind: &Kind, key: &str) -> bool {
+    kind.attrs.iter().any(|attr| attr.name.split_once('.').is_some_and(|(own, _)| own == key))
+}
+
+fn set_attribute(spec: &mut Spec, key: &str, json: &Json, spot: &Spot) -> Result<(), Failure> {
+    let bad = |reason: &str| spot.bad(&format!("attributes.{}", shown_key(key)), reason);
+    let row = spec.kind.attrs;
+    let Some(attr) = row.iter().find(|attr| attr.name.eq_ignore_ascii_case(key)) else {
+        return Err(bad(&unknown_attribute(key, spec.kind)));
+    };
+    if *json != Json::Null {
+        spec.attrs.set(attr.name, value(attr, json).map_err(|reason| bad(&reason))?);
+    }
+    Ok(())
+}
+
 /// A key as a path shows it: plain when it is a plain word.
 fn shown_key(key: &str) -> String {
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'.';
     match (1..=64).contains(&key.len()) && key.bytes().all(plain) {
         true => key.to_owned(),
         false => quoted(key),

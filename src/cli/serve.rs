@@ -94,6 +94,15 @@ fn run(options: &RunOptions) -> Result<(), Failure> {
 fn check(options: &RunOptions) -> Result<(), Failure> {
     let plan = read_plan(options)?;
     let json = serde_json::to_string_pretty(&plan);
+    for (index, route) in plan.routes.iter().enumerate() {
+        for (number, spec) in route.faults.iter().enumerate() {
+            let name = &spec.name;
+            let place = format!("routes[{index}].faults[{number}] {name:?}");
+            if let Some(remark) = spec.remark() {
+                let _ = writeln!(io::stderr(), "chaos-proxy: {place}: {remark}"); // may be closed
+            }
+        }
+    }
     print(&format!("{}\n", json.map_err(|error| Failure::could_not_run(&error))?))
 }
 

@@ -69,10 +69,12 @@ fn fault(at: &At<'_>, found: &mut Found) -> Option<Named> {
     let word = object.require("type", &types, found)?;
     let name = word.text(&types, found)?;
     let kind = found.take(&word, kind(name, &types))?;
-    let own = kind.attrs.iter().map(|attr| attr.name);
+    let own = kind.attrs.iter().map(|attr| split(attr).0);
     let shared = KEYS.into_iter().chain(TRIGGERS.iter().map(|row| row.name));
     let shared = shared.filter(|key| !has(kind, key));
-    object.only(&shared.chain(own).collect::<Vec<_>>(), found);
+    let mut keys: Vec<&str> = shared.chain(own).collect();
+    keys.dedup(); // attributes of one object
+    object.only(&keys, found);
     let place = place(&object, kind, found);
     refuse_choice_of_clients(&object, kind, found);
     let probability = object.get("probability").map_or(Some(Ratio::ONE), |at| at.share(found));
@@ -180,20 +182,37 @@ fn when(object: &Object<'_>, kind: &Kind, found: &mut Found) -> Option<When> {
     good.then_some(when)
 }
 
+/// The key under which an attribute stands, and its key in the object there, if there is one.
+fn split(attr: &Attr) -> (&'static str, Option<&'static str>) {
+    attr.name.split_once('.').map_or((attr.name, None), |(key, part)| (key, Some(part)))
+}
+
 fn attrs(object: &Object<'_>, kind: &Kind, found: &mut Found) -> Option<Attrs> {
     let mut attrs = Attrs::defaults(kind.attrs);
+    let rows = || kind.attrs.iter().map(|attr| (attr, split(attr)));
     let mut good = true;
-    for attr in kind.attrs {
-        let Some(at) = object.get(attr.name) else { continue };
-        if !is_attribute(kind, object, attr.name) {
-            continue;
-        }
-        match found.take(&at, parse(attr, at.value)) {
-            Some(value) => attrs.set(attr.name, value),
-            None => good = false,
+    for (attr, (key, _)) in rows().filter(|(_, (_, part))| part.is_none()) {
+        let at = object.get(key).filter(|_| is_attribute(kind, object, key));
+        good &= at.is_none_or(|at| fill(attr, &at, &mut attrs, found));
+    }
+    let mut keys: Vec<&str> = rows().filter_map(|(_, (key, part))| part.map(|_| key)).collect();
+    keys.dedup();
+    for (key, at) in keys.into_iter().filter_map(|key| Some((key, object.get(key)?))) {
+        let inner = at.object(found)?;
+        let parts =
+            || rows().filter_map(|(attr, (own, part))| Some((attr, part.filter(|_| own == key)?)));
+        inner.only(&parts().map(|(_, part)| part).collect::<Vec<_>>(), found);
+        for (attr, part) in parts() {
+            good &= inner.get(part).is_none_or(|at| fill(attr, &at, &mut attrs, found));
         }
     }
     good.then_some(attrs)
+}
+
+/// Sets an attribute to what was written for it; false when that is wrong.
+fn fill(attr: &Attr, at: &At<'_>, attrs: &mut Attrs, found: &mut Found) -> bool {
+    let value = found.take(at, parse(attr, at.value));
+    value.inspect(|value| attrs.set(attr.name, *value)).is_some()
 }
 
 /// A text longer than this is no quantity and no word.

@@ -1,5 +1,6 @@
 //! What is to be run: valid by construction, immutable, the same for a file and for flags.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 
@@ -238,15 +239,35 @@ impl Serialize for AsWritten<'_> {
         // A fault with a mode of its own has the default one in shadow mode.
         let attrs = spec.attrs.iter().filter(|(name, _)| !(shadow && *name == "mode"));
         let when = spec.how.when.given().map(|(row, value)| (row.name, value));
+        let mut last = "";
         for (name, value) in when.chain(attrs) {
-            match value {
-                Value::Count(count) => map.serialize_entry(name, &count)?,
-                Value::Share(share) => map.serialize_entry(name, &share)?,
-                Value::Span(_) | Value::Bytes(_) | Value::Rate(_) | Value::Choice(_) => {
-                    map.serialize_entry(name, &value.to_string())?;
+            match name.split_once('.') {
+                None => map.serialize_entry(name, &Written(value))?,
+                Some((key, _)) if key == last => {} // with the first of them
+                Some((key, _)) => {
+                    let of_key = spec.attrs.iter().filter_map(|(name, value)| {
+                        Some((name.strip_prefix(key)?.strip_prefix('.')?, Written(value)))
+                    });
+                    map.serialize_entry(key, &of_key.collect::<BTreeMap<_, _>>())?;
+                    last = key;
                 }
             }
         }
         map.end()
+    }
+}
+
+/// A value as a configuration writes it.
+struct Written(Value);
+
+impl Serialize for Written {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            Value::Count(count) => serializer.serialize_u64(count),
+            Value::Share(share) => share.serialize(serializer),
+            Value::Span(_) | Value::Bytes(_) | Value::Rate(_) | Value::Choice(_) => {
+                serializer.collect_str(&self.0)
+            }
+        }
     }
 }

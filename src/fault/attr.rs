@@ -22,7 +22,7 @@ pub const TRUTH: &[&str] = &["true", "false"];
 /// One attribute: a column of a fault's row.
 #[derive(Debug)]
 pub struct Attr {
-    /// The word for it.
+    /// The word for it. `burst.mean` is the `mean` in an object `burst`.
     pub name: &'static str,
     /// One line for people.
     pub about: &'static str,

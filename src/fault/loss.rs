@@ -13,9 +13,10 @@
 //!   further loss of it (RFC 6298; the variance of a constant rtt is 0).
 //! - `cc: reno` bounds what is under way: a window that begins at 10 (RFC 6928), grows by one each
 //!   acknowledgement, then each round trip, halves once a window on loss, and is 1 after an RTO.
-//!   `cc: none` shows the stalls alone.
-//! - With `burst_mean`, losses come in bursts of that mean length (Gilbert 1960) and `loss` stays
-//!   their share. What is sent again is lost with `loss`: by then a burst is over.
+//!   It stops to grow fast at the mean window that such losses leave: the sender knows the path,
+//!   as Linux does from connections before (tcp_metrics). `cc: none` shows the stalls alone.
+//! - With `burst`, losses come in bursts of that mean length (Gilbert 1960), beside those that come
+//!   each by itself. What is sent again is lost with the share of both: a burst is over by then.
 //!
 //! A segment that is not full takes bytes that follow within 1 ms, as its packet would have.
 
@@ -33,15 +34,21 @@ pub(super) static KIND: Kind = Kind {
     attrs: &[
         Attr {
             name: "loss",
-            about: "the share of segments that are lost",
+            about: "the share of segments that are lost, each by itself",
             unit: Unit::Share,
             default: Value::Share(Ratio::ZERO),
         },
         Attr {
-            name: "burst_mean",
-            about: "the mean length of bursts of losses, in segments; 0 = each by itself",
-            unit: Unit::Count(0, 1_000),
-            default: Value::Count(0),
+            name: "burst.loss",
+            about: "the share of segments that are lost in bursts, beside the others",
+            unit: Unit::Share,
+            default: Value::Share(Ratio::ZERO),
+        },
+        Attr {
+            name: "burst.mean",
+            about: "the mean length of a burst, in segments",
+            unit: Unit::Count(1, 1_000),
+            default: Value::Count(1),
         },
         Attr {
             name: "rtt",
@@ -121,27 +128,50 @@ struct Lost {
 }
 
 /// Which segments are lost.
-#[derive(Default)]
 struct Channel {
+    /// Each by itself.
     loss: Ratio,
+    /// In bursts of this mean length.
+    burst_loss: Ratio,
     burst_mean: u64,
     in_burst: bool,
 }
 
+impl Default for Channel {
+    fn default() -> Channel {
+        Channel { loss: Ratio::ZERO, burst_loss: Ratio::ZERO, burst_mean: 1, in_burst: false }
+    }
+}
+
 impl Channel {
-    /// Draws the fate of a new segment: a chain of two states, all lost in the bad one.
+    /// Draws the fate of a new segment: lost by itself, or in a burst, which is the bad one of
+    /// two states.
     fn loses(&mut self, dice: &mut Dice) -> bool {
-        let (loss, mean) = (self.loss.get(), self.burst_mean as f64);
-        let drawn = dice.share();
-        if self.burst_mean == 0 {
-            return drawn < loss;
+        let (share, mean) = (self.burst_loss.get(), self.burst_mean as f64);
+        if share > 0.0 {
+            let drawn = dice.share();
+            let into_burst = if share < 1.0 { share / (mean * (1.0 - share)) } else { 1.0 };
+            self.in_burst = match self.in_burst {
+                true => share >= 1.0 || drawn >= 1.0 / mean,
+                false => drawn < into_burst,
+            };
         }
-        let into_burst = if loss < 1.0 { loss / (mean * (1.0 - loss)) } else { 1.0 };
-        self.in_burst = match self.in_burst {
-            true => loss >= 1.0 || drawn >= 1.0 / mean,
-            false => drawn < into_burst,
-        };
-        self.in_burst
+        dice.roll(self.loss) || (share > 0.0 && self.in_burst)
+    }
+
+    /// Draws the fate of a segment that is sent again: by then a burst is over.
+    fn loses_again(&self, dice: &mut Dice) -> bool {
+        dice.share() < 1.0 - (1.0 - self.loss.get()) * (1.0 - self.burst_loss.get())
+    }
+
+    /// The mean window that these losses leave to reno (Mathis 1997): a burst halves it once.
+    fn window(&self) -> f64 {
+        (1.5 / self.events()).sqrt().clamp(2.0, WINDOW_MAX)
+    }
+
+    /// The share of segments at which the window is halved.
+    fn events(&self) -> f64 {
+        self.loss.get() + self.burst_loss.get() / self.burst_mean as f64
     }
 }
 
@@ -253,7 +283,7 @@ impl Loss {
     fn send_again(&mut self, index: usize, at: Time, dice: &mut Dice, out: &mut Vec<Step>) -> bool {
         let lost = &mut self.lost[index];
         lost.tries += 1;
-        if dice.roll(self.channel.loss) {
+        if self.channel.loses_again(dice) {
             lost.is_again = true;
             lost.due = if lost.tries < TRIES_MAX { at + lost.timeout } else { Time::NEVER };
             return false;
@@ -329,11 +359,25 @@ impl Loss {
 impl Fault for Loss {
     fn retune(&mut self, attrs: &Attrs) {
         self.channel.loss = attrs.share("loss");
-        self.channel.burst_mean = attrs.count("burst_mean");
+        self.channel.burst_loss = attrs.share("burst.loss");
+        self.channel.burst_mean = attrs.count("burst.mean");
+        if self.next_segment == 0 {
+            self.window.threshold = self.channel.window();
+        }
         self.rtt = attrs.span("rtt");
         self.has_window = attrs.choice("cc") == "reno";
         self.mss = usize::try_from(attrs.count("mss")).unwrap_or(usize::MAX);
         self.rto_min = attrs.span("rto_min");
+    }
+
+    /// The ceiling that Mathis, Semke, Mahdavi and Ott gave in 1997.
+    fn remark(&self) -> Option<String> {
+        let (share, rtt_s) = (self.channel.events(), self.rtt.as_ms_f64() / 1e3);
+        let per_s = self.mss as f64 / rtt_s * 1.22 / share.sqrt();
+        let bounded = self.has_window && share > 0.0 && rtt_s > 0.0;
+        bounded.then(|| {
+            format!("TCP Reno passes about {:.0} kB/s at most, each connection", per_s / 1e3)
+        })
     }
 
     fn apply(&mut self, step: Step, dice: &mut Dice, out: &mut Vec<Step>) {

@@ -7,7 +7,8 @@ use crate::fault::pipeline::transcript::{check, run};
 fn loss(share: f64, rtt_ms: u64, has_window: bool) -> Loss {
     let loss = Ratio::new(share).expect("a share");
     let channel = Channel { loss, ..Channel::default() };
-    Loss { channel, rtt: Span::from_ms(rtt_ms), has_window, ..Loss::default() }
+    let window = Window { threshold: channel.window(), ..Window::default() };
+    Loss { channel, rtt: Span::from_ms(rtt_ms), has_window, window, ..Loss::default() }
 }
 
 /// What leaves `fault` when these bytes come at these times.
@@ -57,7 +58,8 @@ fn bytes_are_intact_in_order_and_never_early() {
         let share = [0.0, 0.01, 0.2, 0.5][seed as usize % 4];
         let make = || loss(share, dice_rtt(seed), seed % 3 > 0);
         let mut bursts = make();
-        bursts.channel.burst_mean = seed % 5;
+        bursts.channel.burst_mean = 1 + seed % 5;
+        bursts.channel.burst_loss = Ratio::new(0.02 * (seed % 2) as f64).expect("a share");
         let output = through(bursts, seed, &input);
         assert_eq!(output.iter().flat_map(|(_, bytes)| bytes.clone()).collect::<Vec<_>>(), all);
         assert!(output.is_sorted_by_key(|(at, _)| *at), "seed {seed}");
@@ -121,8 +123,8 @@ fn bursts_keep_the_share_and_have_their_mean() {
     let key = Key { route: "r", connection: 1, direction: "-", fault: "loss" };
     let mut dice = Dice::new(1, &key);
     for (share, mean) in [(0.003, 1), (0.01, 4), (0.2, 10)] {
-        let loss = Ratio::new(share).expect("a share");
-        let mut channel = Channel { loss, burst_mean: mean, in_burst: false };
+        let burst_loss = Ratio::new(share).expect("a share");
+        let mut channel = Channel { burst_loss, burst_mean: mean, ..Channel::default() };
         let fates: Vec<bool> = (0..400_000).map(|_| channel.loses(&mut dice)).collect();
         let lost = fates.iter().filter(|lost| **lost).count() as f64;
         let bursts = fates.windows(2).filter(|pair| !pair[0] && pair[1]).count() as f64;
@@ -131,36 +133,56 @@ fn bursts_keep_the_share_and_have_their_mean() {
     }
 }
 
-/// Mathis, Semke, Mahdavi, Ott 1997: goodput = MSS / RTT * 1.22 / sqrt(p). Averaged over 20 seeds,
-/// without the first quarter of the bytes, in which the window is found.
+/// Segments a second once the window is found: the first `skip` segments do not count.
+fn goodput(share: f64, rtt_ms: u64, seed: u64, (skip, count): (usize, usize)) -> f64 {
+    let mss = 64; // in segments the goodput is the same, and this is less to copy
+    let input = [(Time::ZERO, vec![0; (skip + count) * mss])];
+    let output = through(Loss { mss, ..loss(share, rtt_ms, true) }, seed, &input);
+    let (mut passed, mut begun) = (0, Time::ZERO);
+    for (at, bytes) in &output {
+        if passed < skip * mss {
+            begun = *at;
+        }
+        passed += bytes.len();
+    }
+    let last = output.last().map_or(begun, |(at, _)| *at);
+    count as f64 / ((last - begun).as_ms_f64() / 1e3)
+}
+
+/// Mathis, Semke, Mahdavi, Ott 1997: MSS / RTT * 1.22 / sqrt(p). The mean of 20 seeds, for the
+/// beginning and for a part further on. Linux had 646, 342 to 363 and 198 kB/s where Mathis has
+/// 645, 353 and 204.
 #[test]
 fn reno_collapses_as_mathis_says() {
-    let megabyte = pattern(1_000_000);
-    let goodput = |share: f64, megabytes: usize, seed: u64| {
-        let input = vec![(Time::ZERO, megabyte.clone()); megabytes];
-        let (mut passed, mut begun) = (0, Time::ZERO);
-        let output = through(loss(share, 50, true), seed, &input);
-        for (at, bytes) in &output {
-            if passed < megabytes * 250_000 {
-                begun = *at;
-            }
-            passed += bytes.len();
-        }
-        let last = output.last().map_or(begun, |(at, _)| *at);
-        megabytes as f64 * 750.0 / ((last - begun).as_ms_f64() / 1000.0) // kB/s
-    };
-    // 20 seeds take 4 s without optimisation.
-    let (seeds, bound) =
-        if std::env::var_os("RUN_SLOW_TESTS").is_some() { (20, 0.2) } else { (3, 0.4) };
     let mut told = Vec::new();
-    for (share, megabytes) in [(0.003, 8), (0.01, 4), (0.03, 2)] {
-        let sum: f64 = (0..seeds).map(|seed| goodput(share, megabytes, seed)).sum();
-        let mean = sum / seeds as f64;
-        let mathis = 1_448.0 / 0.05 * 1.22 / share.sqrt() / 1e3;
-        told.push((share, mean.round(), mathis.round()));
+    for (share, window) in [
+        (0.003, (0, 5_500)),
+        (0.003, (1_500, 4_500)),
+        (0.01, (0, 3_000)),
+        (0.01, (1_000, 3_000)),
+        (0.03, (0, 1_500)),
+        (0.03, (500, 1_500)),
+    ] {
+        let sum: f64 = (0..20).map(|seed| goodput(share, 50, seed, window)).sum();
+        let kb_per_s = |segments_per_s: f64| (segments_per_s * 1.448).round();
+        let mathis = 1.22 / share.sqrt() / 0.05;
+        told.push((share, kb_per_s(sum / 20.0), kb_per_s(mathis)));
     }
-    let near = |(_, mean, mathis): &(f64, f64, f64)| (mean / mathis - 1.0).abs() < bound;
+    let near = |(_, mean, mathis): &(f64, f64, f64)| (mean / mathis - 1.0).abs() < 0.2;
     assert!(told.iter().all(near), "(loss, kB/s, Mathis): {told:?}");
+}
+
+#[test]
+fn the_ceiling_is_told() {
+    let remark = |fault: &str| crate::fault::pipeline::transcript::parse(fault)[0].remark();
+    let told =
+        |kb_per_s| Some(format!("TCP Reno passes about {kb_per_s} kB/s at most, each connection"));
+    assert_eq!(remark("loss loss=1%"), told(353));
+    assert_eq!(remark("loss loss=0.003 rtt=100"), told(323));
+    assert_eq!(remark("loss burst.loss=4% burst.mean=4"), told(353));
+    for unbounded in ["loss loss=1% cc=none", "loss", "loss loss=1% rtt=0", "latency latency=5"] {
+        assert_eq!(remark(unbounded), None, "{unbounded}");
+    }
 }
 
 #[test]

@@ -103,6 +103,11 @@ pub trait Fault: Send {
     /// keep it; it may come again with every change.
     fn join(&mut self, _with: &Joined) {}
 
+    /// What is worth knowing of its attributes before anything comes, in one line.
+    fn remark(&self) -> Option<String> {
+        None
+    }
+
     /// What is left to do on a connection on which it acted and acts no more.
     fn removed(&mut self) -> Option<Action> {
         None
@@ -276,6 +281,13 @@ impl Spec {
             how: How::default(),
             common: Common::default(),
         }
+    }
+
+    /// What is worth knowing of it before anything comes, in one line.
+    pub fn remark(&self) -> Option<String> {
+        let mut fault = (self.kind.build)();
+        fault.retune(&self.attrs);
+        fault.remark()
     }
 }
 

@@ -44,7 +44,7 @@ fn bytes_stay_the_same_where_nothing_says_otherwise() {
         (r#""type": "hang", "after_bytes": 1000, "for": "150ms", "then": "resume""#, 150),
         (r#""type": "connect_delay", "value": "150ms""#, 150),
         (r#""type": "loss", "loss": "5%", "rtt": 20, "direction": "both""#, 20),
-        (r#""type": "loss", "loss": 0.02, "burst_mean": 3, "rtt": 10, "cc": "none""#, 0),
+        (r#""type": "loss", "burst": {"loss": 0.02, "mean": 3}, "rtt": 10, "cc": "none""#, 0),
         (r#""type": "bandwidth", "rate": 0, "for": "150ms""#, 150),
         (r#""type": "latency", "latency": 150, "afterBytes": 299999"#, 150),
         (r#""type": "timeout", "afterBytes": 300000, "times": 1"#, 0),

@@ -218,7 +218,8 @@ fn a_plan_that_check_prints_is_accepted_again() {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         let first = run(&[OsStr::new("check"), path.as_os_str()], "");
-        assert_eq!((first.code, first.err.as_str()), (Some(0), ""), "{path:?}");
+        let problems = first.err.lines().filter(|line| !line.contains("TCP Reno passes about "));
+        assert_eq!((first.code, problems.count()), (Some(0), 0), "{path:?}: {}", first.err);
         let plan: Value = serde_json::from_str(&first.out).expect("a plan is JSON");
         assert!(plan["routes"].is_array(), "{plan}");
         let second = run(&["check", "-c", "-"], &first.out);
