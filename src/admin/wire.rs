@@ -14,7 +14,7 @@ use crate::config::FAULTS_MAX;
 use crate::control::routes::{Refused, RouteView};
 use crate::fault::attr::{Attr, Bare, Raw, Value};
 use crate::fault::when::{self, TRIGGERS};
-use crate::fault::{Direction, How, Kind, Level, Mode, Place, Sampling, Spec};
+use crate::fault::{Direction, How, Kind, Level, Mode, Place, Sampling, Spec, TTL};
 use crate::problem::did_you_mean;
 use crate::units::Ratio;
 
@@ -279,6 +279,14 @@ impl<'a> ToxicEdit<'a> {
             }
         }
         spec.probability = self.toxicity.unwrap_or(spec.probability);
+        let ttl = |json: &Json| match json {
+            Json::Integer(0) => Ok(None), // takes it back
+            json => value(&TTL, json).map(|value| match value {
+                Value::Span(span) => Some(span),
+                _ => None,
+            }),
+        };
+        spec.ttl = spot.field(self.toxic, TTL.name, ttl)?.unwrap_or(spec.ttl);
         self.apply_how(spec, spot)?;
         refuse_choice_of_clients(spec, spot)
     }
@@ -520,6 +528,10 @@ fn print_beyond(spec: &Spec, stream: &str, out: &mut String) {
     }
     if !enabled {
         out.push_str(",\"enabled\":false");
+    }
+    if let Some(left) = spec.ttl {
+        // Rounded up: 0 would take the lease back where it is read again.
+        write_to(out, format_args!(",\"ttl\":{}", left.0.div_ceil(1_000_000).max(1)));
     }
     for (row, value) in when.given() {
         out.push(',');

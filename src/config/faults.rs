@@ -7,7 +7,7 @@ use super::node::{Value, is_integer, quoted};
 use super::value::{At, Found, Object, integer, refuse};
 use crate::fault::attr::{Attr, Attrs, Raw};
 use crate::fault::when::{self, TRIGGERS};
-use crate::fault::{ALL, Direction, How, Kind, Level, Mode, Place, Sampling, Spec, When};
+use crate::fault::{ALL, Direction, How, Kind, Level, Mode, Place, Sampling, Spec, TTL, When};
 use crate::problem::{Pos, did_you_mean};
 use crate::units::Ratio;
 
@@ -74,6 +74,12 @@ fn fault(at: &At<'_>, found: &mut Found) -> Option<Named> {
     let shared = shared.filter(|key| !has(kind, key));
     let mut keys: Vec<&str> = shared.chain(own).collect();
     keys.dedup(); // attributes of one object
+    if let Some(at) = object.get(TTL.name) {
+        keys.push(TTL.name);
+        let why =
+            "a fault of a configuration stays; one that is made by the admin API may have a ttl";
+        found.note(&at.path, at.pos, refuse(why, "leave it out"));
+    }
     object.only(&keys, found);
     let place = place(&object, kind, found);
     refuse_choice_of_clients(&object, kind, found);

@@ -4,6 +4,8 @@
 //! pipe. Nobody ever writes to that pipe: replacing the generation drops the write end, and the
 //! hang-up wakes every thread that waits on the read end at once, however many there are.
 
+pub mod lease;
+
 pub mod ledger;
 
 pub mod routes;

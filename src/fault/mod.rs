@@ -265,9 +265,20 @@ pub struct Spec {
     pub attrs: Attrs,
     /// Whether and how it acts.
     pub how: How,
+    /// How long until it removes itself, from the moment in which this is asked for or told; none:
+    /// it stays. The shell keeps the time.
+    pub ttl: Option<Span>,
     /// What all its connections share; clones of a fault share it too.
     pub common: Common,
 }
+
+/// How long a fault may be asked to stay.
+pub static TTL: Attr = Attr {
+    name: "ttl",
+    about: "it removes itself so much later",
+    unit: attr::Unit::MsFrom(Span::from_ms(1), Span::from_ms(24 * 3_600_000)),
+    default: attr::Value::Span(Span::ZERO),
+};
 
 impl Spec {
     /// A fault of this kind as it is when nothing more is said of it.
@@ -279,6 +290,7 @@ impl Spec {
             probability: Ratio::ONE,
             attrs: Attrs::defaults(kind.attrs),
             how: How::default(),
+            ttl: None,
             common: Common::default(),
         }
     }

@@ -52,6 +52,8 @@ pub enum Event<'a> {
     /// A fault makes something else of the listener than before, or would do so; and what the
     /// listener does now.
     Turned(&'a Turn, Door),
+    /// A fault removed itself, for its `ttl` was over; holds its name.
+    LeaseExpired(&'a str),
     /// The listener could not be made to do this; holds why, and when it is tried again.
     ListenFailed(Door, &'a str, Span),
     /// Both directions ended.
@@ -223,6 +225,7 @@ impl Note<'_> {
             Event::Refused(..) => "refused",
             Event::Turned(..) => "turned",
             Event::ListenFailed(..) => "listen_failed",
+            Event::LeaseExpired(_) => "lease_expired",
             Event::Closed(_) => "closed",
             Event::Stopping(_) => "stopping",
             Event::Draining(_) => "draining",
@@ -273,6 +276,7 @@ impl Note<'_> {
                 fields.push(("listener", door.as_str().into()));
                 fields.extend(turn.shadow.then(|| ("mode", mode(true).into())));
             }
+            Event::LeaseExpired(fault) => fields.push(("fault", (*fault).into())),
             Event::ListenFailed(door, reason, retry) => {
                 fields.extend([("state", door.as_str().into()), ("reason", (*reason).into())]);
                 fields.push(("retry_ms", in_ms(*retry)));

@@ -30,6 +30,8 @@ pub mod door;
 
 pub mod listener;
 
+pub mod keeper;
+
 pub mod registry;
 
 pub mod admin_server;

@@ -4,29 +4,40 @@
 //! while bytes move, a name of an upstream is looked up or a connection is waited for.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crossbeam_channel::Receiver;
+
 use crate::config::ROUTES_MAX;
 use crate::config::plan::{self, Endpoint, Host, Limits, Protocol};
 use crate::control::Cut;
+use crate::control::lease::Leases;
 use crate::control::routes::{EditFaults, Refused, RouteEdit, RouteView, Routes};
-use crate::fault::Common;
-use crate::journal::Figures;
+use crate::fault::{Common, Spec};
 use crate::journal::metrics::RouteReport;
+use crate::journal::{Event, Figures};
+use crate::shell::clock::Clock;
 use crate::shell::dial::words;
+use crate::shell::keeper::Keeper;
 use crate::shell::listener::{Accepting, Bound, hint, tell};
 use crate::shell::resolve;
 use crate::shell::route::{Route, Shared, Tally};
+use crate::units::{Span, Time};
 
 /// All routes of the process.
 pub struct Registry {
     shared: Arc<Shared>,
-    entries: Mutex<BTreeMap<String, Entry>>,
+    entries: Arc<Mutex<Entries>>,
     /// The process stops: nothing may listen any more.
     stopping: AtomicBool,
+    /// Ends leases; there is none before the first lease.
+    keeper: Mutex<Option<Keeper>>,
 }
+
+type Entries = BTreeMap<String, Entry>;
 
 /// A route, whether it listens or not.
 struct Entry {
@@ -39,6 +50,9 @@ struct Entry {
     /// Outlives a stop of the route.
     tally: Arc<Tally>,
     serving: Option<Serving>,
+    /// When its faults remove themselves, by `clock`.
+    leases: Leases,
+    clock: Clock,
 }
 
 /// A route that listens. Its parts are let go of in this order.
@@ -65,8 +79,12 @@ pub struct Ready {
 impl Registry {
     /// No routes yet.
     pub fn new(shared: &Arc<Shared>) -> Registry {
-        let entries = Mutex::default();
-        Registry { shared: Arc::clone(shared), entries, stopping: AtomicBool::new(false) }
+        Registry {
+            shared: Arc::clone(shared),
+            entries: Arc::default(),
+            stopping: AtomicBool::new(false),
+            keeper: Mutex::default(),
+        }
     }
 
     /// Binds the listener of a route of the configuration, or tells why not, with a hint.
@@ -81,18 +99,24 @@ impl Registry {
     }
 
     /// Lets a bound route accept, and lists it. Fails when the system gives no thread.
-    pub fn open(&self, ready: Ready) -> std::io::Result<()> {
+    pub fn open(&self, ready: Ready) -> io::Result<()> {
         let (route, addr) = (ready.route, ready.bound.addr);
         tell(&route, addr);
+        let mut entries = self.lock();
+        let kept = self.keep(&route.plan.faults);
+        kept.map_err(|refused| io::Error::other(refused.to_string()))?;
         let accepting = ready.bound.accept(Arc::clone(&route))?;
-        let entry = Entry {
+        let mut entry = Entry {
             plan: route.plan.clone(),
             listen: addr.to_string(),
             upstream: route.plan.upstream.to_string(),
             tally: Arc::clone(&route.tally),
             serving: Some(Serving { accepting, route, addr }),
+            leases: Leases::default(),
+            clock: Clock::start(),
         };
-        self.lock().insert(entry.plan.name.clone(), entry);
+        entry.leases.take(&mut entry.plan.faults, entry.clock.now());
+        entries.insert(entry.plan.name.clone(), entry);
         Ok(())
     }
 
@@ -124,6 +148,8 @@ impl Registry {
 
     /// Ends all routes and their connections.
     pub fn end(&self) {
+        let keeper = self.keeper.lock().unwrap_or_else(PoisonError::into_inner).take();
+        drop(keeper); // its thread is joined, and may want the lock of the routes before
         let mut entries = self.lock();
         self.stopping.store(true, Ordering::SeqCst);
         let entries = std::mem::take(&mut *entries);
@@ -133,7 +159,7 @@ impl Registry {
     }
 
     /// The routes, to start one of them; refused when the process stops.
-    fn lock_to_start(&self) -> Result<MutexGuard<'_, BTreeMap<String, Entry>>, Refused> {
+    fn lock_to_start(&self) -> Result<MutexGuard<'_, Entries>, Refused> {
         let entries = self.lock();
         if self.stopping.load(Ordering::SeqCst) {
             return Err(Refused::Exhausted("the process is stopping".into()));
@@ -142,8 +168,29 @@ impl Registry {
     }
 
     /// No code that can panic half-way changes an entry under the lock.
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Entry>> {
+    fn lock(&self) -> MutexGuard<'_, Entries> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sees to it that the leases of these faults will end; to be called under the lock of the
+    /// routes, for that is what the keeper waits for before it looks.
+    fn keep(&self, faults: &[Spec]) -> Result<(), Refused> {
+        if faults.iter().all(|spec| spec.ttl.is_none()) {
+            return Ok(());
+        }
+        let mut keeper = self.keeper.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(keeper) = &*keeper {
+            keeper.nudge();
+            return Ok(());
+        }
+        let (shared, entries) = (Arc::clone(&self.shared), Arc::clone(&self.entries));
+        let look = move || {
+            let mut entries = entries.lock().unwrap_or_else(PoisonError::into_inner);
+            entries.values_mut().filter_map(|entry| entry.expire(&shared)).min()
+        };
+        let started = Keeper::start("leases", Box::new(look));
+        *keeper = Some(started.map_err(|error| Refused::Exhausted(error.to_string()))?);
+        Ok(())
     }
 }
 
@@ -154,16 +201,21 @@ impl Entry {
             listen: Endpoint { host: Host::Name(String::new()), port: 0 }, // `listen` is the text
             upstream: Endpoint::lenient(&wanted.upstream),
             protocol: Protocol::Tcp,
-            faults: wanted.faults.clone(),
+            faults: Vec::new(),
             limits: Limits::default(),
         };
-        Entry {
+        let mut entry = Entry {
             plan,
             listen: wanted.listen.clone(),
             upstream: wanted.upstream.clone(),
             tally: Arc::default(),
             serving: None,
-        }
+            leases: Leases::default(),
+            clock: Clock::start(),
+        };
+        entry.plan.faults.clone_from(&wanted.faults);
+        entry.leases.take(&mut entry.plan.faults, entry.clock.now());
+        entry
     }
 
     fn view(&self) -> RouteView {
@@ -172,8 +224,35 @@ impl Entry {
             listen: self.listen.clone(),
             upstream: self.upstream.clone(),
             enabled: self.serving.is_some(),
-            faults: self.plan.faults.clone(),
+            faults: self.leases.show(&self.plan.faults, self.clock.now()),
         }
+    }
+
+    /// Puts other faults in force; their leases begin now. What it gives is disconnected when all
+    /// connections have looked.
+    fn put(&mut self, mut faults: Vec<Spec>, now: Time) -> io::Result<Option<Receiver<()>>> {
+        let mut leases = Leases::default();
+        leases.take(&mut faults, now);
+        let live = self.serving.as_ref().map(|serving| &serving.route.live);
+        let looked = live.map(|live| live.set_faults(faults.clone())).transpose()?;
+        (self.plan.faults, self.leases) = (faults, leases);
+        Ok(looked)
+    }
+
+    /// Removes the faults whose leases are over; how long until the next one is.
+    fn expire(&mut self, shared: &Shared) -> Option<Span> {
+        let now = self.clock.now();
+        let is_over = |spec: &Spec| self.leases.is_over(&spec.name, now);
+        let shown = self.leases.show(&self.plan.faults, now).into_iter();
+        let (over, stay): (Vec<Spec>, Vec<Spec>) = shown.partition(is_over);
+        if !over.is_empty() && self.put(stay, now).is_err() {
+            return Some(EXPIRE_AGAIN);
+        }
+        for spec in &over {
+            let expired = Event::LeaseExpired(&spec.name);
+            shared.journal.on_route(&self.plan.name, None, expired);
+        }
+        self.leases.next(now)
     }
 
     fn report(&self) -> RouteReport {
@@ -221,6 +300,9 @@ impl Entry {
     }
 }
 
+/// When a lease is looked at again whose fault could not be removed for want of a descriptor.
+const EXPIRE_AGAIN: Span = Span::from_ms(100);
+
 /// How long a change of faults waits for connections that are too busy to look.
 const CHANGE_SPAN: std::time::Duration = std::time::Duration::from_millis(50);
 
@@ -241,6 +323,7 @@ impl Routes for Registry {
         if entries.len() >= ROUTES_MAX {
             return Err(Refused::Exhausted(format!("{ROUTES_MAX} routes are there already")));
         }
+        self.keep(&wanted.faults)?;
         let mut entry = Entry::new(&wanted);
         if wanted.enabled {
             entry.start(&self.shared)?;
@@ -259,6 +342,7 @@ impl Routes for Registry {
         if entry.listens_at(&wanted.listen) && entry.upstream == wanted.upstream {
             return Ok(entry.view());
         }
+        self.keep(&wanted.faults)?;
         entry.stop();
         *entry = Entry { tally: Arc::clone(&entry.tally), ..Entry::new(&wanted) };
         if wanted.enabled {
@@ -294,15 +378,12 @@ impl Routes for Registry {
     fn edit_faults(&self, name: &str, decide: &mut EditFaults<'_>) -> Result<RouteView, Refused> {
         let mut entries = self.lock();
         let entry = entries.get_mut(name).ok_or(Refused::NoSuchRoute)?;
-        let Some(faults) = decide(&entry.plan.faults) else { return Ok(entry.view()) };
-        let looked = match &entry.serving {
-            Some(serving) => {
-                let change = serving.route.live.set_faults(faults.clone());
-                Some(change.map_err(|error| Refused::Exhausted(error.to_string()))?)
-            }
-            None => None,
-        };
-        entry.plan.faults = faults;
+        let now = entry.clock.now();
+        let shown = entry.leases.show(&entry.plan.faults, now);
+        let Some(faults) = decide(&shown) else { return Ok(entry.view()) };
+        self.keep(&faults)?;
+        let changed = entry.put(faults, now);
+        let looked = changed.map_err(|error| Refused::Exhausted(error.to_string()))?;
         let view = entry.view();
         drop(entries);
         if let Some(looked) = looked {

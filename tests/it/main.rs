@@ -25,6 +25,8 @@ mod faults;
 
 mod doors;
 
+mod leases;
+
 mod limits;
 
 mod process;
