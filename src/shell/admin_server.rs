@@ -56,7 +56,7 @@ impl Default for Limits {
     fn default() -> Limits {
         Limits {
             request: http::Limits::default(),
-            connections: 32,
+            connections: 128, // a hundred test workers that keep theirs, and some to spare
             head: Span::from_ms(5_000),
             body: Span::from_ms(10_000),
             write: Span::from_ms(10_000),
@@ -181,10 +181,13 @@ impl Shared {
 }
 
 impl Table {
-    /// Takes the seat of the connection that has idled longest, if one does. Its thread wakes and
-    /// finds its socket shut.
+    /// Takes the seat of the connection that has idled longest, if one does: one whose request
+    /// has come does not, though its thread may not have got to see it yet. The thread of the one
+    /// that goes wakes and finds its socket shut.
     fn close_oldest_idle(&mut self) -> bool {
-        let idle = self.seats.iter().filter_map(|(id, seat)| Some((seat.idle_since?, *id)));
+        let quiet = |seat: &Seat| !matches!(seat.stream.peek(&mut [0]), Ok(1..));
+        let idle = self.seats.iter().filter(|(_, seat)| quiet(seat));
+        let idle = idle.filter_map(|(id, seat)| Some((seat.idle_since?, *id)));
         let Some((_, id)) = idle.min() else { return false };
         if let Some(seat) = self.seats.remove(&id) {
             let _ = seat.stream.shutdown(Shutdown::Both); // gone already: its thread knows

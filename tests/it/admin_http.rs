@@ -36,6 +36,11 @@ fn start(limits: Limits) -> AdminServer {
     AdminServer::start(&endpoint(0), limits, Arc::new(echo)).unwrap()
 }
 
+/// Connections at one time.
+fn seats() -> usize {
+    Limits::default().connections
+}
+
 fn server() -> AdminServer {
     start(Limits::default())
 }
@@ -264,9 +269,9 @@ fn one_too_many_takes_the_seat_of_the_oldest_idle() {
         expect_body(&client, &format!("GET {path} "));
         client
     };
-    let mut clients: Vec<TcpStream> = (0..32).map(|_| used("/first")).collect();
-    assert_eq!(server.connections(), 32);
-    let all_idle = || eventually("all wait", || server.idle_connections() == 32);
+    let mut clients: Vec<TcpStream> = (0..seats()).map(|_| used("/first")).collect();
+    assert_eq!(server.connections(), seats());
+    let all_idle = || eventually("all wait", || server.idle_connections() == seats());
     all_idle();
     // The first is used again: now the second has idled longest.
     send(&clients[0], "GET /again HTTP/1.1\r\nHost: a\r\n\r\n");
@@ -275,7 +280,7 @@ fn one_too_many_takes_the_seat_of_the_oldest_idle() {
     clients.push(used("/one-more"));
     expect_fin(&clients[1]);
     clients.remove(1);
-    assert_eq!(server.connections(), 32);
+    assert_eq!(server.connections(), seats());
     for client in &clients {
         send(client, "GET /all HTTP/1.1\r\nHost: a\r\n\r\n");
         expect_body(client, "GET /all ");
@@ -286,13 +291,13 @@ fn one_too_many_takes_the_seat_of_the_oldest_idle() {
 #[test]
 fn silent_connections_give_way() {
     let server = server();
-    let silent: Vec<TcpStream> = (0..40).map(|_| connect(server.addr)).collect();
+    let silent: Vec<TcpStream> = (0..seats() + 8).map(|_| connect(server.addr)).collect();
     let clients = [connect(server.addr), connect(server.addr)];
     for client in &clients {
         send(client, "GET /heard HTTP/1.1\r\nHost: a\r\n\r\n");
         expect_body(client, "GET /heard ");
     }
-    assert_eq!(server.connections(), 32);
+    assert_eq!(server.connections(), seats());
     expect_fin(&silent[0]);
 }
 

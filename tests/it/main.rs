@@ -37,7 +37,11 @@ mod stopping;
 
 mod descriptors;
 
+mod api;
+
 mod admin_http;
+
+mod admin_load;
 
 mod metrics;
 
