@@ -61,6 +61,12 @@ impl Dice {
     }
 }
 
+/// A number for a list of texts, the same in every process. Two lists have the same one as good
+/// as never, unless somebody takes pains.
+pub fn fingerprint<'a>(texts: impl IntoIterator<Item = &'a str>) -> u64 {
+    texts.into_iter().fold(mix(0), |state, text| mix(state ^ fnv1a(text.as_bytes())))
+}
+
 /// The output function of SplitMix64 (Steele, Lea, Flood 2014): neighbouring inputs come out
 /// unrelated, which raw neighbouring seeds of a PCG are not.
 fn mix(input: u64) -> u64 {

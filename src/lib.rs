@@ -11,6 +11,8 @@ pub mod problem;
 
 pub mod http;
 
+pub mod limit;
+
 pub mod fault;
 
 pub mod config;

@@ -167,6 +167,8 @@ impl fmt::Display for Rate {
 impl Ratio {
     /// Nothing of it.
     pub const ZERO: Ratio = Ratio(0.0);
+    /// Half of it.
+    pub const HALF: Ratio = Ratio(0.5);
     /// All of it.
     pub const ONE: Ratio = Ratio(1.0);
 

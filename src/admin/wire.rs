@@ -205,6 +205,7 @@ pub(super) fn toxic(json: &Json, spot: &Spot, there: &[Spec]) -> Result<Spec, Fa
     let place = match (kind.level, both) {
         (Level::Listener, _) => Place::Listener,
         (Level::Connection, _) => Place::Connection,
+        (Level::Http, _) => kind.place(false).ok_or_else(|| needs_http(kind, spot))?,
         (Level::Stream, Some(word)) if word == Place::Both.as_str() => Place::Both,
         (Level::Stream, _) => Place::One(direction),
     };
@@ -215,6 +216,11 @@ pub(super) fn toxic(json: &Json, spot: &Spot, there: &[Spec]) -> Result<Spec, Fa
     }
     edit.apply(&mut spec, spot)?;
     Ok(spec)
+}
+
+/// The fault is one of exchanges, and the route knows none.
+fn needs_http(kind: &Kind, spot: &Spot) -> Failure {
+    spot.bad("type", &format!("{} needs a route that speaks HTTP", kind.name))
 }
 
 fn direction(stream: &str) -> Option<Direction> {
@@ -288,7 +294,8 @@ impl<'a> ToxicEdit<'a> {
         };
         spec.ttl = spot.field(self.toxic, TTL.name, ttl)?.unwrap_or(spec.ttl);
         self.apply_how(spec, spot)?;
-        refuse_choice_of_clients(spec, spot)
+        refuse_choice_of_clients(spec, spot)?;
+        spec.wrong().map_or(Ok(()), |reason| Err(spot.bad("attributes", reason)))
     }
 
     /// The keys of a fault that Toxiproxy has not: `enabled`, `mode`, `sampling` and the triggers.
@@ -300,7 +307,7 @@ impl<'a> ToxicEdit<'a> {
                 false => Err(spot.bad(key, &format!("{} ({usual}, {other})", quoted(word)))),
             }
         };
-        let (how, kind) = (&mut spec.how, spec.kind);
+        let (how, kind, place) = (&mut spec.how, spec.kind, spec.place);
         if let Some(shadow) = is("mode", "act", "shadow")? {
             how.mode = if shadow { Mode::Shadow } else { Mode::Act };
         }
@@ -310,10 +317,10 @@ impl<'a> ToxicEdit<'a> {
         how.enabled = spot.field(self.toxic, "enabled", Json::truth)?.unwrap_or(how.enabled);
         for row in &TRIGGERS {
             let is_own = kind.attrs.iter().any(|attr| attr.name == row.name);
-            let read = |json: &Json| match (when::refused(kind, row.name), json) {
+            let read = |json: &Json| match (when::refused(kind, place, row.name), json) {
                 _ if is_own => Err(format!("an attribute of {} (put it there)", kind.name)),
                 (Some(reason), _) => Err(reason),
-                (None, Json::Integer(0)) => Ok(row.default), // takes it back
+                (None, Json::Integer(0)) => Ok(row.default.clone()), // takes it back
                 (None, json) => value(row, json),
             };
             if let Some(value) = spot.field(self.toxic, row.name, read)? {
@@ -374,19 +381,25 @@ fn unknown_attribute(key: &str, kind: &Kind) -> String {
     }
 }
 
-/// A text longer than this is no quantity and no word.
+/// A text longer than this is no quantity.
 const TEXT_MAX: usize = 200;
 
 fn value(attr: &Attr, json: &Json) -> Result<Value, String> {
-    let what = json.what();
-    attr.unit.parse(match json {
+    attr.unit.parse(raw(json))
+}
+
+/// A value as attributes understand it; no deeper than a body may be.
+fn raw(json: &Json) -> Raw<'_> {
+    match json {
         Json::Integer(number) => Raw::Integer(*number),
-        Json::Float(number) => Raw::Decimal(*number, &what), // 100.0 and 1e2 are whole
-        Json::Text(text) if text.len() <= TEXT_MAX => Raw::Text(text),
-        Json::Null | Json::Bool(_) | Json::Text(_) | Json::List(_) | Json::Object(_) => {
-            Raw::Other(&what)
+        Json::Float(number) => Raw::Decimal(*number, json.what().into()), // 100.0 and 1e2 are whole
+        Json::Text(text) => Raw::Text(text),
+        Json::List(list) => Raw::List(list.iter().map(raw).collect()),
+        Json::Object(entries) => {
+            Raw::Object(entries.iter().map(|(key, value)| (&**key, raw(value))).collect())
         }
-    })
+        Json::Null | Json::Bool(_) => Raw::Other(json.what().into()),
+    }
 }
 
 fn share(json: &Json) -> Result<Ratio, String> {
@@ -437,13 +450,21 @@ pub(super) fn print_list<'a, T: 'a>(
     out: &mut String,
 ) {
     out.push('[');
+    print_commas(all, print, out);
+    out.push(']');
+}
+
+fn print_commas<'a, T: 'a>(
+    all: impl IntoIterator<Item = &'a T>,
+    print: impl Fn(&T, &mut String),
+    out: &mut String,
+) {
     for (index, value) in all.into_iter().enumerate() {
         if index > 0 {
             out.push(',');
         }
         print(value, out);
     }
-    out.push(']');
 }
 
 /// Prints all proxies under their names.
@@ -481,7 +502,8 @@ pub(super) fn print_toxics(faults: &[Spec], out: &mut String) {
 pub(super) fn print_toxic(spec: &Spec, out: &mut String) {
     out.push_str("{\"attributes\":{");
     let row = || spec.kind.attrs.iter().zip(spec.attrs.iter().map(|(_, value)| value));
-    let inside = row().filter(|(attr, _)| is_inside(spec.kind, attr.name));
+    let set = || row().filter(|(_, value)| **value != Value::Unset);
+    let inside = set().filter(|(attr, _)| is_inside(spec.kind, attr.name));
     for (index, (attr, value)) in inside.enumerate() {
         if index > 0 {
             out.push(',');
@@ -496,8 +518,8 @@ pub(super) fn print_toxic(spec: &Spec, out: &mut String) {
     }
     write_to(out, format_args!(",\"toxicity\":{}", toxicity(spec.probability)));
     print_beyond(spec, stream, out);
-    for (attr, value) in row() {
-        if !is_inside(spec.kind, attr.name) && value != attr.default {
+    for (attr, value) in set() {
+        if !is_inside(spec.kind, attr.name) && *value != attr.default {
             out.push(',');
             print_attribute(attr, value, out);
         }
@@ -505,12 +527,27 @@ pub(super) fn print_toxic(spec: &Spec, out: &mut String) {
     out.push('}');
 }
 
-fn print_attribute(attr: &Attr, value: Value, out: &mut String) {
+fn print_attribute(attr: &Attr, value: &Value, out: &mut String) {
     print_text(attr.name, out);
     out.push(':');
-    match value.bare(attr.unit) {
-        Bare::Number(number) => out.push_str(&number),
-        Bare::Text(text) => print_text(&text, out),
+    print_bare(&value.bare(attr.unit), out);
+}
+
+fn print_bare(bare: &Bare, out: &mut String) {
+    match bare {
+        Bare::Number(number) => out.push_str(number),
+        Bare::Text(text) => print_text(text, out),
+        Bare::List(all) => print_list(all, print_bare, out),
+        Bare::Object(all) => {
+            let print = |(name, text): &(String, String), out: &mut String| {
+                print_text(name, out);
+                out.push(':');
+                print_text(text, out);
+            };
+            out.push('{');
+            print_commas(all, print, out);
+            out.push('}');
+        }
     }
 }
 
@@ -535,7 +572,7 @@ fn print_beyond(spec: &Spec, stream: &str, out: &mut String) {
     }
     for (row, value) in when.given() {
         out.push(',');
-        print_attribute(row, value, out);
+        print_attribute(row, &value, out);
     }
 }
 
@@ -543,7 +580,9 @@ fn print_beyond(spec: &Spec, stream: &str, out: &mut String) {
 fn stream(place: Place) -> Direction {
     match place {
         Place::One(direction) => direction,
-        Place::Listener | Place::Connection | Place::Both => Direction::Downstream,
+        Place::Listener | Place::Connection | Place::Exchange | Place::Both => {
+            Direction::Downstream
+        }
     }
 }
 

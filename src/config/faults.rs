@@ -1,13 +1,18 @@
 //! The list of faults of a route. What a fault takes is in its row; nothing here knows one.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use super::FAULTS_MAX;
 use super::node::{Value, is_integer, quoted};
+use super::plan::Protocol;
 use super::value::{At, Found, Object, integer, refuse};
+use super::{FAULTS_MAX, matching};
 use crate::fault::attr::{Attr, Attrs, Raw};
+use crate::fault::matching::Match;
 use crate::fault::when::{self, TRIGGERS};
-use crate::fault::{ALL, Direction, How, Kind, Level, Mode, Place, Sampling, Spec, TTL, When};
+use crate::fault::{
+    ALL, Among, Direction, How, Kind, Level, Mode, Place, Sampling, Spec, TTL, When,
+};
 use crate::problem::{Pos, did_you_mean};
 use crate::units::Ratio;
 
@@ -34,12 +39,80 @@ impl Named {
     }
 }
 
-/// The faults listed at `at`; none when one of them is wrong.
-pub(super) fn list(at: &At<'_>, found: &mut Found) -> Option<Vec<Named>> {
+/// The faults listed at `at`, those of groups one after the other; none when one of them is wrong.
+pub(super) fn list(at: &At<'_>, protocol: Protocol, found: &mut Found) -> Option<Vec<Named>> {
     let list = at.list(0, FAULTS_MAX, "faults", found)?;
-    let faults: Vec<Option<Named>> = list.iter().map(|at| fault(at, found)).collect();
+    let (mut faults, mut groups) = (Vec::new(), 0..);
+    for at in &list {
+        let group = match at.value {
+            Value::Object(_) => at.object(found)?.get("oneOf"),
+            _ => None,
+        };
+        match group {
+            Some(group) => {
+                let number = groups.next().unwrap_or(u16::MAX);
+                faults.extend(one_of(at, &group, (number, protocol), found));
+            }
+            None => faults.push(fault(at, protocol, found)),
+        }
+    }
+    if faults.len() > FAULTS_MAX {
+        let came = format!("{} faults, those of groups counted", faults.len());
+        found.note(&at.path, at.pos, refuse(&came, &format!("at most {FAULTS_MAX}")));
+    }
     faults.into_iter().collect()
 }
+
+/// The faults of a group, of which at most one is drawn for an exchange.
+fn one_of(
+    at: &At<'_>,
+    group: &At<'_>,
+    (number, protocol): (u16, Protocol),
+    found: &mut Found,
+) -> Vec<Option<Named>> {
+    let Some(object) = at.object(found) else { return vec![None] };
+    object.only(&["oneOf"], found);
+    if protocol == Protocol::Tcp {
+        let why = "one roll for several faults is taken for each exchange";
+        found.note(&group.path, group.pos, refuse(why, "only with \"protocol\": \"http\""));
+        return vec![None];
+    }
+    let Some(list) = group.list(1, FAULTS_MAX, "faults", found) else { return vec![None] };
+    let mut member = |at: &At<'_>| {
+        let mut named = fault(at, protocol, found)?;
+        let why = match named.spec.place {
+            Place::Exchange if named.spec.how.sampling == Sampling::Exact => {
+                "sampling exact needs a lot of its own (leave it out in a group)".to_owned()
+            }
+            Place::Exchange => String::new(),
+            Place::Listener | Place::Connection | Place::One(_) | Place::Both => {
+                let kind = named.spec.kind.name;
+                format!("{kind} is decided for a whole connection ({EXCHANGES})")
+            }
+        };
+        if !why.is_empty() {
+            found.note(&at.path, at.pos, why);
+            return None;
+        }
+        named.spec.among.one_of = Some(number);
+        Some(named)
+    };
+    let members: Vec<Option<Named>> = list.iter().map(&mut member).collect();
+    let shares = members.iter().flatten().map(|named| named.spec.probability.get());
+    let sum: f64 = shares.sum();
+    if sum > SUM_MAX {
+        let came = format!("the probabilities of the group add up to {sum:.6}");
+        let came = came.trim_end_matches('0').trim_end_matches('.');
+        found.note(&group.path, group.pos, refuse(came, "at most 1; each is 1 unless given"));
+    }
+    members
+}
+
+/// One, and what rounding adds to a sum of shares.
+const SUM_MAX: f64 = 1.0 + 1e-9;
+
+/// What has to do with exchanges.
+const EXCHANGES: &str = "only for faults of level http and lose_response";
 
 /// Notes every name that another fault of the route has already.
 pub(super) fn check_names(faults: &[Named], found: &mut Found) {
@@ -61,9 +134,10 @@ pub(super) fn check_names(faults: &[Named], found: &mut Found) {
     }
 }
 
-const KEYS: [&str; 7] = ["type", "name", "direction", "probability", "sampling", "enabled", "mode"];
+const KEYS: [&str; 8] =
+    ["type", "name", "direction", "probability", "sampling", "enabled", "mode", "match"];
 
-fn fault(at: &At<'_>, found: &mut Found) -> Option<Named> {
+fn fault(at: &At<'_>, protocol: Protocol, found: &mut Found) -> Option<Named> {
     let object = at.object(found)?;
     let types = ALL.iter().map(|kind| kind.name).collect::<Vec<_>>().join(", ");
     let word = object.require("type", &types, found)?;
@@ -81,10 +155,11 @@ fn fault(at: &At<'_>, found: &mut Found) -> Option<Named> {
         found.note(&at.path, at.pos, refuse(why, "leave it out"));
     }
     object.only(&keys, found);
-    let place = place(&object, kind, found);
+    let place = place((&word, &object), kind, protocol, found);
     refuse_choice_of_clients(&object, kind, found);
     let probability = object.get("probability").map_or(Some(Ratio::ONE), |at| at.share(found));
-    let how = how(&object, kind, found);
+    let how = how(&object, kind, place, found);
+    let matching = matching(&object, kind, place, found);
     let attrs = attrs(&object, kind, found);
     let name = object.get("name").map(|at| (at.name(found), at));
     let place = place?;
@@ -93,7 +168,11 @@ fn fault(at: &At<'_>, found: &mut Found) -> Option<Named> {
         None => (default_name(kind, place), at.path.clone(), at.pos, Origin::Default),
     };
     let (probability, attrs, how) = (probability?, attrs?, how?);
-    let spec = Spec { probability, attrs, how, ..Spec::new(name, kind, place) };
+    let among = Among { matching: matching?.map(Arc::new), one_of: None };
+    let spec = Spec { probability, attrs, how, among, ..Spec::new(name, kind, place) };
+    if let Some(wrong) = spec.wrong() {
+        found.note(&at.path, at.pos, wrong.to_owned());
+    }
     Some(Named { spec, path, pos, origin })
 }
 
@@ -110,7 +189,7 @@ fn kind(name: &str, types: &str) -> Result<&'static Kind, String> {
 
 fn default_name(kind: &Kind, place: Place) -> String {
     match place {
-        Place::Listener | Place::Connection => kind.name.to_owned(),
+        Place::Listener | Place::Connection | Place::Exchange => kind.name.to_owned(),
         Place::One(_) | Place::Both => format!("{}_{}", kind.name, place.as_str()),
     }
 }
@@ -121,17 +200,46 @@ const DIRECTIONS: &[(&str, Place)] = &[
     ("both", Place::Both),
 ];
 
-fn place(object: &Object<'_>, kind: &Kind, found: &mut Found) -> Option<Place> {
-    match (kind.level, object.get("direction")) {
-        (Level::Listener, None) => Some(Place::Listener),
-        (Level::Connection, None) => Some(Place::Connection),
-        (Level::Listener | Level::Connection, Some(at)) => {
-            let why = format!("{} acts before there are directions", kind.name);
-            found.note(&at.path, at.pos, refuse(&why, "leave out the direction"));
+/// Where it acts; `word` is its type.
+fn place(
+    (word, object): (&At<'_>, &Object<'_>),
+    kind: &Kind,
+    protocol: Protocol,
+    found: &mut Found,
+) -> Option<Place> {
+    let Some(place) = kind.place(protocol == Protocol::Http) else {
+        let why = format!("{} needs a route that speaks HTTP", kind.name);
+        let way_out = "give the route \"protocol\": \"http\"";
+        found.note(&word.path, word.pos, refuse(&why, way_out));
+        return None;
+    };
+    let why = match (place, object.get("direction")) {
+        (_, None) => return Some(place),
+        (Place::One(_) | Place::Both, Some(at)) => return at.word(DIRECTIONS, found),
+        (Place::Listener | Place::Connection, Some(at)) => (at, "acts before there are directions"),
+        (Place::Exchange, Some(at)) => (at, "acts on exchanges of this route"),
+    };
+    let (at, why) = why;
+    let why = format!("{} {why}", kind.name);
+    found.note(&at.path, at.pos, refuse(&why, "leave out the direction"));
+    None
+}
+
+/// For which requests; all when nothing is said.
+fn matching(
+    object: &Object<'_>,
+    kind: &Kind,
+    place: Option<Place>,
+    found: &mut Found,
+) -> Option<Option<Match>> {
+    let Some(at) = object.get("match") else { return Some(None) };
+    match place? {
+        Place::Exchange => matching::read(&at, found).map(Some),
+        Place::Listener | Place::Connection | Place::One(_) | Place::Both => {
+            let why = format!("a request is matched, and {} acts on whole connections", kind.name);
+            found.note(&at.path, at.pos, refuse(&why, EXCHANGES));
             None
         }
-        (Level::Stream, None) => Some(Place::One(Direction::Downstream)),
-        (Level::Stream, Some(at)) => at.word(DIRECTIONS, found),
     }
 }
 
@@ -155,7 +263,7 @@ const SAMPLINGS: &[(&str, Sampling)] =
 const MODES: &[(&str, Mode)] = &[("act", Mode::Act), ("shadow", Mode::Shadow)];
 
 /// The keys of every fault that say whether and how it acts.
-fn how(object: &Object<'_>, kind: &Kind, found: &mut Found) -> Option<How> {
+fn how(object: &Object<'_>, kind: &Kind, place: Option<Place>, found: &mut Found) -> Option<How> {
     let default = How::default();
     let enabled = object.get("enabled").map_or(Some(default.enabled), |at| at.truth(found));
     let sampling = object.get("sampling");
@@ -165,7 +273,7 @@ fn how(object: &Object<'_>, kind: &Kind, found: &mut Found) -> Option<How> {
         Some(at) => at.word(MODES, found),
         None => Some(default.mode),
     };
-    let when = when(object, kind, found);
+    let when = when(object, kind, place, found);
     Some(How { enabled: enabled?, mode: mode?, sampling: sampling?, when: when? })
 }
 
@@ -175,11 +283,12 @@ fn is_attribute(kind: &Kind, object: &Object<'_>, key: &str) -> bool {
     has(kind, key) && !(key == "mode" && object.get(key).is_some_and(is_shadow))
 }
 
-fn when(object: &Object<'_>, kind: &Kind, found: &mut Found) -> Option<When> {
+fn when(object: &Object<'_>, kind: &Kind, place: Option<Place>, found: &mut Found) -> Option<When> {
     let (mut when, mut good) = (When::default(), true);
     for row in TRIGGERS.iter().filter(|row| !has(kind, row.name)) {
         let Some(at) = object.get(row.name) else { continue };
-        let value = when::refused(kind, row.name).map_or_else(|| parse(row, at.value), Err);
+        let refused = place.and_then(|place| when::refused(kind, place, row.name));
+        let value = refused.map_or_else(|| parse(row, at.value), Err);
         match found.take(&at, value) {
             Some(value) => when.set(row.name, value),
             None => good = false,
@@ -218,26 +327,29 @@ fn attrs(object: &Object<'_>, kind: &Kind, found: &mut Found) -> Option<Attrs> {
 /// Sets an attribute to what was written for it; false when that is wrong.
 fn fill(attr: &Attr, at: &At<'_>, attrs: &mut Attrs, found: &mut Found) -> bool {
     let value = found.take(at, parse(attr, at.value));
-    value.inspect(|value| attrs.set(attr.name, *value)).is_some()
+    value.map(|value| attrs.set(attr.name, value)).is_some()
 }
 
-/// A text longer than this is no quantity and no word.
-const TEXT_MAX: usize = 200;
-
 fn parse(attr: &Attr, value: &Value) -> Result<crate::fault::attr::Value, String> {
-    let what = value.what();
-    attr.unit.parse(match value {
+    attr.unit.parse(raw(value))
+}
+
+/// A value as attributes understand it; no deeper than a configuration may be.
+fn raw(value: &Value) -> Raw<'_> {
+    match value {
         Value::Number(written) if is_integer(written) => match integer(written) {
             Some(number) => Raw::Integer(number),
-            None => Raw::Other(&what),
+            None => Raw::Other(value.what().into()),
         },
         Value::Number(written) => match written.parse::<f64>() {
-            Ok(number) if number.is_finite() => Raw::Decimal(number, &what),
-            Ok(_) | Err(_) => Raw::Other(&what),
+            Ok(number) if number.is_finite() => Raw::Decimal(number, value.what().into()),
+            Ok(_) | Err(_) => Raw::Other(value.what().into()),
         },
-        Value::Text(text) if text.len() <= TEXT_MAX => Raw::Text(text),
-        Value::Null | Value::Bool(_) | Value::Text(_) | Value::List(_) | Value::Object(_) => {
-            Raw::Other(&what)
+        Value::Text(text) => Raw::Text(text),
+        Value::List(list) => Raw::List(list.iter().map(|node| raw(&node.value)).collect()),
+        Value::Object(entries) => {
+            Raw::Object(entries.iter().map(|entry| (&*entry.key, raw(&entry.node.value))).collect())
         }
-    })
+        Value::Null | Value::Bool(_) => Raw::Other(value.what().into()),
+    }
 }

@@ -11,6 +11,7 @@ mod crossing;
 mod endpoint;
 mod faults;
 mod inline;
+mod matching;
 mod node;
 mod outline;
 mod route;

@@ -86,7 +86,7 @@ pub(super) fn draft(at: &At<'_>, found: &mut Found) -> Draft {
     let limits = limits(&object, found);
     let mut named = shorthands(&Knobs::read(&object, found));
     let faults = match object.get("faults") {
-        Some(list) => faults::list(&list, found),
+        Some(list) => faults::list(&list, protocol.unwrap_or(Protocol::Http), found),
         None => Some(Vec::new()),
     };
     let faults = faults.map(|list| {
@@ -202,7 +202,7 @@ fn mode(at: &At<'_>, found: &mut Found) -> Option<AttrValue> {
     let attr = kind("drop").attrs.iter().find(|attr| attr.name == "mode")?;
     match at.value {
         Value::Text(text) => found.take(at, attr.unit.parse(Raw::Text(text))),
-        other => found.take(at, attr.unit.parse(Raw::Other(&other.what()))),
+        other => found.take(at, attr.unit.parse(Raw::Other(other.what().into()))),
     }
 }
 
@@ -219,7 +219,7 @@ fn shorthands(knobs: &Knobs) -> Vec<Named> {
     if let Some(rate) = knobs.drop_rate.as_ref().filter(|at| at.value != Ratio::ZERO) {
         let kind = kind("drop");
         let mut spec = Spec::new("drop", kind, Place::Connection);
-        if let Some(mode) = knobs.drop_mode {
+        if let Some(mode) = knobs.drop_mode.clone() {
             spec.attrs.set("mode", mode);
         }
         spec.probability = rate.value;

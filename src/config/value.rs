@@ -180,6 +180,15 @@ impl<'a> Object<'a> {
         Some(At { path: join(&self.path, key), pos, value })
     }
 
+    /// All keys and values, in the order of the text.
+    pub(super) fn entries(&self) -> Vec<(&'a str, At<'a>)> {
+        let at = |entry: &'a Entry| {
+            let (pos, value) = (entry.node.pos, &entry.node.value);
+            (&*entry.key, At { path: join(&self.path, &entry.key), pos, value })
+        };
+        self.entries.iter().map(at).collect()
+    }
+
     /// The value of a key that must be there.
     pub(super) fn require(&self, key: &str, allowed: &str, found: &mut Found) -> Option<At<'a>> {
         let at = self.get(key);

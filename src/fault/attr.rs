@@ -1,7 +1,9 @@
 //! The attributes of faults: what may be written, in which unit, and the default.
 
+use std::borrow::Cow;
 use std::fmt;
 
+use crate::http;
 use crate::units::{ByteCount, Rate, Ratio, Span, UnitError};
 
 /// The longest time that an attribute may ask for: an hour.
@@ -51,11 +53,30 @@ pub enum Unit {
     Share,
     /// One of these words; `true` and `false` alone may be written bare, too.
     Choice(&'static [&'static str]),
+    /// Any text of at most so many bytes.
+    Text(usize),
+    /// One status of an answer, or a list of them.
+    Statuses,
+    /// Names and values of fields of a head, those of the framing left out.
+    Fields,
+    /// Names of fields of a head, those of the framing left out.
+    Names,
 }
 
+/// A text longer than this is no quantity and no word.
+const WORD_MAX: usize = 200;
+
+/// Statuses in a list, and fields or names of fields, at most.
+pub const LIST_MAX: usize = 16;
+
+/// Bytes of the value of a field at most.
+pub const FIELD_VALUE_MAX: usize = 1024;
+
 /// The value of an attribute.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Value {
+    /// Nothing was written, and nothing stands for it.
+    Unset,
     /// A length of time.
     Span(Span),
     /// A number of bytes.
@@ -68,19 +89,31 @@ pub enum Value {
     Share(Ratio),
     /// A word of the attribute's choices.
     Choice(&'static str),
+    /// Any text.
+    Text(String),
+    /// At least one status.
+    Statuses(Cow<'static, [u16]>),
+    /// Names and values of fields, in order.
+    Fields(Vec<(String, String)>),
+    /// Names of fields, in order.
+    Names(Vec<String>),
 }
 
 /// What a configuration or a request may hold for an attribute, before it is understood.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Raw<'a> {
     /// A whole number.
     Integer(i128),
     /// A finite number that was not written as a whole one, and how it was written.
-    Decimal(f64, &'a str),
+    Decimal(f64, Cow<'a, str>),
     /// A text.
     Text(&'a str),
-    /// Anything else; holds the word for it, such as `a list`.
-    Other(&'a str),
+    /// A list.
+    List(Vec<Raw<'a>>),
+    /// An object.
+    Object(Vec<(&'a str, Raw<'a>)>),
+    /// Anything else; holds the word for it, such as `null`.
+    Other(Cow<'a, str>),
 }
 
 /// A value for every attribute of one row, in the order of the row.
@@ -104,6 +137,16 @@ impl Unit {
             Unit::Count(min, max) => format!("a whole number {min}..{max}"),
             Unit::Share => "a number 0..1, or a text such as \"5%\"".to_owned(),
             Unit::Choice(words) => words.join(", "),
+            Unit::Text(max) => format!("a text of at most {max} bytes"),
+            Unit::Statuses => format!("a status 200..599, or a list of 1..{LIST_MAX} of them"),
+            Unit::Fields => format!(
+                "an object of at most {LIST_MAX} names and texts, without Content-Length, \
+                 Transfer-Encoding, Connection"
+            ),
+            Unit::Names => format!(
+                "a name or a list of at most {LIST_MAX}, without Content-Length, \
+                 Transfer-Encoding, Connection"
+            ),
         }
     }
 
@@ -114,21 +157,70 @@ impl Unit {
             Unit::Us(_) => "us",
             Unit::Bytes(_) => "B",
             Unit::Rate(_) => "KB/s",
-            Unit::Count(..) | Unit::Share | Unit::Choice(_) => "",
+            Unit::Count(..)
+            | Unit::Share
+            | Unit::Choice(_)
+            | Unit::Text(_)
+            | Unit::Statuses
+            | Unit::Fields
+            | Unit::Names => "",
         }
     }
 
     /// The value that `raw` stands for, or one line that says what came and what is allowed.
     pub fn parse(self, raw: Raw<'_>) -> Result<Value, String> {
-        match raw {
-            Raw::Other(what @ ("true" | "false")) => match self {
-                Unit::Choice(words) if words == TRUTH => self.text(what),
-                _ => Err(self.refuse(&what)),
-            },
-            Raw::Other(what) => Err(self.refuse(&what)),
-            Raw::Integer(number) => self.integer(number, &number),
-            Raw::Decimal(number, written) => self.decimal(number, written),
-            Raw::Text(text) => self.text(text),
+        match (self, raw) {
+            (Unit::Statuses, raw) => self.statuses(&raw),
+            (Unit::Fields, raw) => self.fields(&raw),
+            (Unit::Names, raw) => self.names(&raw),
+            (Unit::Choice(TRUTH), Raw::Other(what)) if TRUTH.contains(&&*what) => self.text(&what),
+            (_, Raw::Other(what)) => Err(self.refuse(&what)),
+            (_, Raw::Integer(number)) => self.integer(number, &number),
+            (_, Raw::Decimal(number, written)) => self.decimal(number, &written),
+            (_, Raw::Text(text)) => self.text(text),
+            (_, raw @ (Raw::List(_) | Raw::Object(_))) => Err(self.refuse(&raw)),
+        }
+    }
+
+    fn statuses(self, raw: &Raw<'_>) -> Result<Value, String> {
+        let all: Option<Vec<u16>> = raw.elements().iter().map(status).collect();
+        let all = all.filter(|all| (1..=LIST_MAX).contains(&all.len()));
+        all.map(|all| Value::Statuses(all.into())).ok_or_else(|| self.refuse(raw))
+    }
+
+    fn fields(self, raw: &Raw<'_>) -> Result<Value, String> {
+        let Raw::Object(entries) = raw else { return Err(self.refuse(raw)) };
+        let mut fields = Vec::new();
+        for (name, value) in entries {
+            match value {
+                Raw::Text(text) if self.names_field(name)? && is_field_value(text) => {
+                    fields.push(((*name).to_owned(), (*text).to_owned()));
+                }
+                other => {
+                    let allowed = format!("a text without control characters for {name:?}");
+                    return Err(format!("{other} ({allowed})"));
+                }
+            }
+        }
+        if fields.len() > LIST_MAX { Err(self.refuse(raw)) } else { Ok(Value::Fields(fields)) }
+    }
+
+    fn names(self, raw: &Raw<'_>) -> Result<Value, String> {
+        let mut names = Vec::new();
+        for element in raw.elements() {
+            match element {
+                Raw::Text(name) if self.names_field(name)? => names.push((*name).to_owned()),
+                other => return Err(self.refuse(other)),
+            }
+        }
+        if names.len() > LIST_MAX { Err(self.refuse(raw)) } else { Ok(Value::Names(names)) }
+    }
+
+    /// True for the name of a field that a fault may write.
+    fn names_field(self, name: &str) -> Result<bool, String> {
+        match http::line::is_whole_token(name.as_bytes()) && !http::reply::is_framing(name) {
+            true if name.len() <= WORD_MAX => Ok(true),
+            _ => Err(self.refuse(&Quoted(name))),
         }
     }
 
@@ -153,7 +245,7 @@ impl Unit {
             Unit::Rate(max) => scaled(BYTES_PER_KB, max.0).map(|rate| Value::Rate(Rate(rate))),
             Unit::Count(min, max) => scaled(1, max).filter(|count| min <= *count).map(Value::Count),
             Unit::Share => return share(number as f64),
-            Unit::Choice(_) => None,
+            Unit::Choice(_) | Unit::Text(_) | Unit::Statuses | Unit::Fields | Unit::Names => None,
         };
         value.ok_or_else(|| self.refuse(came))
     }
@@ -170,6 +262,10 @@ impl Unit {
     }
 
     fn text(self, text: &str) -> Result<Value, String> {
+        let max = if let Unit::Text(max) = self { max } else { WORD_MAX };
+        if text.len() > max {
+            return Err(self.refuse(&format_args!("a text of {} bytes", text.len())));
+        }
         let in_range = |fits: bool, value: Value| match fits {
             true => Ok(value),
             false => Err(self.refuse(&value)),
@@ -195,7 +291,10 @@ impl Unit {
             Unit::Share if text.trim_end().ends_with('%') => {
                 Ratio::parse(text).map(Value::Share).map_err(|_| self.refuse(&Quoted(text)))
             }
-            Unit::Count(..) | Unit::Share => Err(self.refuse(&Quoted(text))),
+            Unit::Text(_) => Ok(Value::Text(text.to_owned())),
+            Unit::Count(..) | Unit::Share | Unit::Statuses | Unit::Fields | Unit::Names => {
+                Err(self.refuse(&Quoted(text)))
+            }
             Unit::Choice(words) => match words.iter().find(|word| **word == text) {
                 Some(word) => Ok(Value::Choice(word)),
                 None => {
@@ -218,6 +317,43 @@ fn share(number: f64) -> Result<Value, String> {
     Ratio::new(number).map(Value::Share).map_err(|error| error.to_string())
 }
 
+fn status(raw: &Raw<'_>) -> Option<u16> {
+    let Raw::Integer(number) = raw else { return None };
+    u16::try_from(*number).ok().filter(|status| (200..=599).contains(status))
+}
+
+/// True for what may stand in a field, and is still there when it is read back.
+fn is_field_value(text: &str) -> bool {
+    text.len() <= FIELD_VALUE_MAX
+        && text.trim_matches([' ', '\t']) == text
+        && !text.bytes().any(http::line::is_control)
+}
+
+impl<'a> Raw<'a> {
+    /// The elements of a list; what is none is the only one.
+    fn elements(&self) -> &[Raw<'a>] {
+        match self {
+            Raw::List(list) => list,
+            other => std::slice::from_ref(other),
+        }
+    }
+}
+
+impl fmt::Display for Raw<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Raw::Integer(number) => number.fmt(out),
+            Raw::Text(text) if text.len() > WORD_MAX => {
+                write!(out, "a text of {} bytes", text.len())
+            }
+            Raw::Text(text) => Quoted(text).fmt(out),
+            Raw::List(_) => out.write_str("a list"),
+            Raw::Object(_) => out.write_str("an object"),
+            Raw::Decimal(_, what) | Raw::Other(what) => out.write_str(what),
+        }
+    }
+}
+
 /// A text as a message shows it: in quotes, escaped.
 struct Quoted<'a>(&'a str);
 
@@ -236,8 +372,23 @@ impl fmt::Display for Value {
             Value::Count(count) => count.fmt(out),
             Value::Share(share) => share.fmt(out),
             Value::Choice(word) => out.write_str(word),
+            Value::Text(text) => out.write_str(text),
+            Value::Statuses(all) => list(all.iter(), out),
+            Value::Fields(all) => list(all.iter().map(|(name, _)| name), out),
+            Value::Names(all) => list(all.iter(), out),
+            Value::Unset => out.write_str("none"),
         }
     }
+}
+
+/// Prints elements with commas between them; `none` when there are none.
+fn list<T: fmt::Display>(
+    all: impl Iterator<Item = T>,
+    out: &mut fmt::Formatter<'_>,
+) -> fmt::Result {
+    let all: Vec<String> = all.map(|element| element.to_string()).collect();
+    out.write_str(if all.is_empty() { "none" } else { "" })?;
+    out.write_str(&all.join(", "))
 }
 
 /// A value as a program writes it: without its unit, which is that of the row.
@@ -247,11 +398,15 @@ pub enum Bare {
     Number(String),
     /// A word, or what is no whole number in that unit: a text that `Unit::parse` understands.
     Text(String),
+    /// Several.
+    List(Vec<Bare>),
+    /// Several with names.
+    Object(Vec<(String, String)>),
 }
 
 impl Value {
     /// The value as a bare number in `unit`, the unit of its row.
-    pub fn bare(self, unit: Unit) -> Bare {
+    pub fn bare(&self, unit: Unit) -> Bare {
         let whole = |number: u64, scale: u64| match number.is_multiple_of(scale) {
             true => Bare::Number((number / scale).to_string()),
             false => Bare::Text(self.to_string()),
@@ -263,11 +418,16 @@ impl Value {
             (Value::Span(span), Unit::Us(_)) => whole(span.0, 1_000),
             (Value::Bytes(count), Unit::Bytes(_)) => whole(count.0, 1),
             (Value::Rate(rate), Unit::Rate(_)) => whole(rate.0, 1_000),
-            (Value::Count(count), Unit::Count(..)) => whole(count, 1),
+            (Value::Count(count), Unit::Count(..)) => whole(*count, 1),
             (Value::Share(share), Unit::Share) => Bare::Number(share.to_string()),
             (Value::Choice(word), Unit::Choice(words)) if words == TRUTH => {
-                Bare::Number(word.to_owned())
+                Bare::Number((*word).to_owned())
             }
+            (Value::Statuses(all), _) => {
+                Bare::List(all.iter().map(|status| Bare::Number(status.to_string())).collect())
+            }
+            (Value::Fields(all), _) => Bare::Object(all.clone()),
+            (Value::Names(all), _) => Bare::List(all.iter().cloned().map(Bare::Text).collect()),
             _ => Bare::Text(self.to_string()),
         }
     }
@@ -276,7 +436,7 @@ impl Value {
 impl Attrs {
     /// The defaults of a row.
     pub fn defaults(row: &'static [Attr]) -> Attrs {
-        Attrs(row.iter().map(|attr| (attr.name, attr.default)).collect())
+        Attrs(row.iter().map(|attr| (attr.name, attr.default.clone())).collect())
     }
 
     /// Sets an attribute of the row; the value must be one that its unit gave.
@@ -286,19 +446,21 @@ impl Attrs {
     }
 
     /// All of them, in the order of the row.
-    pub fn iter(&self) -> impl Iterator<Item = (&'static str, Value)> + '_ {
-        self.0.iter().copied()
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, &Value)> + '_ {
+        self.0.iter().map(|(name, value)| (*name, value))
     }
 
     /// The length of time called `name`.
     pub fn span(&self, name: &str) -> Span {
-        let Value::Span(span) = self.get(name) else { unreachable!("{name} is a span in its row") };
+        let &Value::Span(span) = self.get(name) else {
+            unreachable!("{name} is a span in its row")
+        };
         span
     }
 
     /// The number of bytes called `name`.
     pub fn bytes(&self, name: &str) -> u64 {
-        let Value::Bytes(count) = self.get(name) else {
+        let &Value::Bytes(count) = self.get(name) else {
             unreachable!("{name} is a number of bytes in its row")
         };
         count.0
@@ -306,13 +468,15 @@ impl Attrs {
 
     /// The rate called `name`, in bytes per second.
     pub fn rate(&self, name: &str) -> u64 {
-        let Value::Rate(rate) = self.get(name) else { unreachable!("{name} is a rate in its row") };
+        let &Value::Rate(rate) = self.get(name) else {
+            unreachable!("{name} is a rate in its row")
+        };
         rate.0
     }
 
     /// The whole number called `name`.
     pub fn count(&self, name: &str) -> u64 {
-        let Value::Count(count) = self.get(name) else {
+        let &Value::Count(count) = self.get(name) else {
             unreachable!("{name} is a count in its row")
         };
         count
@@ -320,7 +484,7 @@ impl Attrs {
 
     /// The share called `name`.
     pub fn share(&self, name: &str) -> Ratio {
-        let Value::Share(share) = self.get(name) else {
+        let &Value::Share(share) = self.get(name) else {
             unreachable!("{name} is a share in its row")
         };
         share
@@ -328,95 +492,60 @@ impl Attrs {
 
     /// The word called `name`.
     pub fn choice(&self, name: &str) -> &'static str {
-        let Value::Choice(word) = self.get(name) else {
+        let &Value::Choice(word) = self.get(name) else {
             unreachable!("{name} is a choice in its row")
         };
         word
     }
 
-    fn get(&self, name: &str) -> Value {
-        let slot = self.0.iter().find(|(own, _)| *own == name);
-        slot.expect("a fault asks for attributes of its own row").1
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn said(unit: Unit, raw: Raw<'_>) -> String {
-        unit.parse(raw).map_or_else(|line| line, |value| value.to_string())
+    /// The number of bytes called `name`, if one was written.
+    pub fn bytes_if_set(&self, name: &str) -> Option<u64> {
+        (*self.get(name) != Value::Unset).then(|| self.bytes(name))
     }
 
-    #[test]
-    fn a_bare_integer_takes_its_unit_from_the_row() {
-        assert_eq!(said(Unit::Ms(SPAN_MAX), Raw::Integer(150)), "150ms");
-        assert_eq!(said(Unit::Us(PAUSE_MAX), Raw::Integer(250)), "250us");
-        assert_eq!(said(Unit::Bytes(BYTES_MAX), Raw::Integer(1500)), "1500B");
-        assert_eq!(said(Unit::Rate(RATE_MAX), Raw::Integer(200)), "200kB/s");
-        assert_eq!(said(Unit::Rate(RATE_MAX), Raw::Integer(0)), "0B/s");
-        assert_eq!(said(Unit::Count(1, 9), Raw::Integer(9)), "9");
-        assert_eq!(said(Unit::Share, Raw::Integer(1)), "1");
-        assert_eq!(said(Unit::Ms(SPAN_MAX), Raw::Decimal(1e2, "1e2")), "100ms");
-        assert_eq!(said(Unit::Share, Raw::Decimal(0.05, "0.05")), "0.05");
+    /// The whole number called `name`, if one was written.
+    pub fn count_if_set(&self, name: &str) -> Option<u64> {
+        (*self.get(name) != Value::Unset).then(|| self.count(name))
     }
 
-    #[test]
-    fn a_text_carries_its_unit() {
-        assert_eq!(said(Unit::Bytes(BYTES_MAX), Raw::Text("64kB")), "64kB");
-        assert_eq!(said(Unit::Rate(RATE_MAX), Raw::Text("1600kbit")), "200kB/s");
-        assert_eq!(said(Unit::Us(PAUSE_MAX), Raw::Text("1ms")), "1ms");
-        assert_eq!(said(Unit::Share, Raw::Text("5%")), "0.05");
-        assert_eq!(said(Unit::Choice(TRUTH), Raw::Other("true")), "true");
-        assert_eq!(said(Unit::Choice(TRUTH), Raw::Text("false")), "false");
-        assert_eq!(said(Unit::Choice(TRUTH), Raw::Other("null")), "null (true, false)");
-        assert_eq!(said(Unit::Choice(&["on"]), Raw::Other("true")), "true (on)");
-    }
-
-    #[test]
-    fn one_past_the_range_is_refused_with_the_range() {
-        let from = Unit::MsFrom(Span::from_ms(10), Span::from_ms(1_000));
-        assert_eq!(said(from, Raw::Integer(10)), "10ms");
-        assert_eq!(said(from, Raw::Text("1s")), "1s");
-        assert_eq!(said(from, Raw::Integer(9)), "9 (10..1000 ms, or a text such as \"30s\")");
-        assert!(said(from, Raw::Text("9ms")).starts_with("9ms (10..1000 ms"));
-        assert!(said(from, Raw::Text("2s")).starts_with("2s (10..1000 ms"));
-        let bytes = Unit::Bytes(ByteCount(10));
-        assert_eq!(said(bytes, Raw::Integer(10)), "10B");
-        let expected = "11 (0..10 bytes, or a text such as \"64kB\")";
-        assert_eq!(said(bytes, Raw::Integer(11)), expected);
-        assert_eq!(said(bytes, Raw::Integer(-1)), expected.replace("11", "-1"));
-        assert_eq!(said(bytes, Raw::Text("11B")), expected.replace("11 ", "11B "));
-        assert_eq!(said(Unit::Count(1, 9), Raw::Integer(0)), "0 (a whole number 1..9)");
-        assert_eq!(said(Unit::Count(1, 9), Raw::Text("3")), "\"3\" (a whole number 1..9)");
-        let rate = said(Unit::Rate(RATE_MAX), Raw::Integer(-1));
-        let expected = "-1 (0..1000000000 KB/s, or a text such as \"200kB/s\" or \"1600kbit\")";
-        assert_eq!(rate, expected);
-        assert!(said(Unit::Rate(RATE_MAX), Raw::Integer(i128::MAX)).contains("0..1000000000"));
-        let share = said(Unit::Share, Raw::Integer(5));
-        assert_eq!(share, "5 is not a share (0..1, did you mean 0.05 or \"5%\"?)");
-        let share = said(Unit::Share, Raw::Text("101%"));
-        assert_eq!(share, "\"101%\" (a number 0..1, or a text such as \"5%\")");
-        assert!(said(Unit::Ms(SPAN_MAX), Raw::Decimal(1.5, "1.5")).starts_with("1.5 (0..3600000"));
-    }
-}
-
-#[cfg(test)]
-mod bare_tests {
-    use super::*;
-
-    #[test]
-    fn a_value_is_whole_in_its_unit_or_a_text_that_parses_back() {
-        let unit = Unit::Ms(Span::from_ms(1000));
-        for (ns, expected) in [(0, "0"), (100_000_000, "100"), (1_000_000_000, "1000")] {
-            assert_eq!(Value::Span(Span(ns)).bare(unit), Bare::Number(expected.into()));
+    /// The text called `name`, if one was written.
+    pub fn text_if_set(&self, name: &str) -> Option<&str> {
+        match self.get(name) {
+            Value::Text(text) => Some(text),
+            _ => None,
         }
-        let fine = Value::Span(Span(250_000));
-        let Bare::Text(text) = fine.bare(unit) else { panic!("250us is no whole number of ms") };
-        assert_eq!((&*text, unit.parse(Raw::Text(&text))), ("250us", Ok(fine)));
-        let words = Unit::Choice(&["reset"]);
-        assert_eq!(Value::Choice("reset").bare(words), Bare::Text("reset".into()));
-        let bare = Value::Choice("true").bare(Unit::Choice(TRUTH));
-        assert_eq!(bare, Bare::Number("true".into()));
+    }
+
+    /// The statuses called `name`.
+    pub fn statuses(&self, name: &str) -> &[u16] {
+        let Value::Statuses(all) = self.get(name) else {
+            unreachable!("{name} is a list of statuses in its row")
+        };
+        all
+    }
+
+    /// The fields called `name`.
+    pub fn fields(&self, name: &str) -> &[(String, String)] {
+        let Value::Fields(all) = self.get(name) else {
+            unreachable!("{name} is a list of fields in its row")
+        };
+        all
+    }
+
+    /// The names called `name`.
+    pub fn names(&self, name: &str) -> &[String] {
+        let Value::Names(all) = self.get(name) else {
+            unreachable!("{name} is a list of names in its row")
+        };
+        all
+    }
+
+    fn get(&self, name: &str) -> &Value {
+        let slot = self.0.iter().find(|(own, _)| *own == name);
+        &slot.expect("a fault asks for attributes of its own row").1
     }
 }
+
+#[cfg(test)]
+#[path = "attr_tests.rs"]
+mod tests;

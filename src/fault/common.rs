@@ -63,7 +63,8 @@ impl Joined {
             Place::One(Direction::Downstream)
             | Place::Both
             | Place::Listener
-            | Place::Connection => &self.common.0.lines[1],
+            | Place::Connection
+            | Place::Exchange => &self.common.0.lines[1],
         };
         let since_epoch = arrival + (self.began - Time::ZERO);
         let mut line = line.lock().unwrap_or_else(PoisonError::into_inner);

@@ -29,42 +29,59 @@ pub(super) static KIND: Kind = Kind {
     name: "latency",
     about: "bytes arrive later, in order, without losing throughput",
     level: Level::Stream,
-    attrs: &[
-        Attr {
-            name: "latency",
-            about: "the delay of every byte, counted from its arrival",
-            unit: Unit::Ms(SPAN_MAX),
-            default: Value::Span(Span::ZERO),
-        },
-        Attr {
-            name: "jitter",
-            about: "up to this much more or less, drawn for each message; or standard deviation",
-            unit: Unit::Ms(SPAN_MAX),
-            default: Value::Span(Span::ZERO),
-        },
-        Attr {
-            name: "distribution",
-            about: "how the delay is drawn; in all but uniform, jitter is its standard deviation",
-            unit: Unit::Choice(&["uniform", "normal", "lognormal", "pareto"]),
-            default: Value::Choice("uniform"),
-        },
-    ],
+    attrs: &[LATENCY, JITTER, DISTRIBUTION],
     build: || Box::<Latency>::default(),
+};
+
+pub(super) const LATENCY: Attr = Attr {
+    name: "latency",
+    about: "the delay of every byte, counted from its arrival",
+    unit: Unit::Ms(SPAN_MAX),
+    default: Value::Span(Span::ZERO),
+};
+
+pub(super) const JITTER: Attr = Attr {
+    name: "jitter",
+    about: "up to this much more or less, drawn for each message; or standard deviation",
+    unit: Unit::Ms(SPAN_MAX),
+    default: Value::Span(Span::ZERO),
+};
+
+pub(super) const DISTRIBUTION: Attr = Attr {
+    name: "distribution",
+    about: "how the delay is drawn; in all but uniform, jitter is its standard deviation",
+    unit: Unit::Choice(&["uniform", "normal", "lognormal", "pareto"]),
+    default: Value::Choice("uniform"),
 };
 
 #[derive(Default)]
 struct Latency {
-    latency: Span,
-    jitter: Span,
-    distribution: &'static str,
+    drawn: Delay,
     /// The delay of the message that is passing.
     delay: Option<Span>,
     last_arrival: Time,
 }
 
-impl Latency {
+/// How delays are drawn.
+#[derive(Default)]
+pub(super) struct Delay {
+    latency: Span,
+    jitter: Span,
+    distribution: &'static str,
+}
+
+impl Delay {
+    /// As the three attributes say.
+    pub(super) fn new(attrs: &Attrs) -> Delay {
+        Delay {
+            latency: attrs.span("latency"),
+            jitter: attrs.span("jitter"),
+            distribution: attrs.choice("distribution"),
+        }
+    }
+
     /// The delay of a message, never below zero.
-    fn draw(&self, dice: &mut Dice) -> Span {
+    pub(super) fn draw(&self, dice: &mut Dice) -> Span {
         if self.jitter == Span::ZERO {
             return self.latency;
         }
@@ -113,9 +130,7 @@ fn pareto(mean: f64, deviation: f64, dice: &mut Dice) -> f64 {
 
 impl Fault for Latency {
     fn retune(&mut self, attrs: &Attrs) {
-        self.latency = attrs.span("latency");
-        self.jitter = attrs.span("jitter");
-        self.distribution = attrs.choice("distribution");
+        self.drawn = Delay::new(attrs);
         self.delay = None;
     }
 
@@ -125,7 +140,7 @@ impl Fault for Latency {
             let same_message = arrival - self.last_arrival < MESSAGE_GAP;
             let delay = match self.delay.filter(|_| same_message) {
                 Some(delay) => delay,
-                None => self.draw(dice),
+                None => self.drawn.draw(dice),
             };
             self.delay = Some(delay);
             self.last_arrival = arrival;
@@ -145,7 +160,7 @@ mod tests {
     fn drawn(latency: Span, jitter: Span, distribution: &'static str) -> (f64, f64, Span, Span) {
         let key = Key { route: "r", connection: 1, direction: "-", fault: distribution };
         let mut dice = Dice::new(1, &key);
-        let fault = Latency { latency, jitter, distribution, ..Latency::default() };
+        let fault = Delay { latency, jitter, distribution };
         let all: Vec<Span> = (0..100_000).map(|_| fault.draw(&mut dice)).collect();
         let ms: Vec<f64> = all.iter().map(|span| span.as_ms_f64()).collect();
         let mean = ms.iter().sum::<f64>() / ms.len() as f64;

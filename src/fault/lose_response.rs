@@ -1,9 +1,12 @@
 //! lose_response: the upstream has got everything and answers; the answer never arrives.
 //!
 //! For clients that must be able to ask twice. Without a protocol nobody knows where an answer
-//! ends, so what follows comes once the answer has ended or paused.
+//! ends, so what follows comes once the answer has ended or paused. On an HTTP
+//! route it is decided for each exchange, and an answer ends where it says.
 
 use super::attr::{Attr, Attrs, Unit, Value};
+use super::course::Lose;
+use super::exchange::{Ask, Exchange, Phase};
 use super::{Action, Fault, Kind, Level, Step};
 use crate::dice::Dice;
 use crate::units::Span;
@@ -63,9 +66,29 @@ impl Fault for LoseResponse {
         }
     }
 
+    fn exchange(&mut self) -> Option<&mut dyn Exchange> {
+        Some(self)
+    }
+
     /// Bytes are missing from the stream.
     fn removed(&mut self) -> Option<Action> {
         self.has_lost.then_some(Action::Close)
+    }
+}
+
+impl Exchange for LoseResponse {
+    fn phase(&self, _: &Attrs) -> Phase {
+        Phase::End
+    }
+
+    fn decide(&mut self, ask: &mut Ask<'_>) -> Option<String> {
+        let then = ask.attrs.choice("then");
+        ask.course.answer.lose = Some(match then {
+            "hang" => Lose::Hang,
+            "close" => Lose::Close,
+            _ => Lose::Reset,
+        });
+        Some(format!("then={then}"))
     }
 }
 

@@ -6,7 +6,10 @@
 
 pub mod attr;
 pub mod course;
+pub mod desk;
+pub mod exchange;
 pub mod gate;
+pub mod matching;
 pub mod pipeline;
 pub mod when;
 
@@ -17,15 +20,25 @@ mod stage;
 mod bandwidth;
 mod connect_delay;
 mod connect_hang;
+mod connection_error;
 mod corrupt;
 mod drop;
+mod duplicate_request;
 mod flap;
 mod hang;
+mod http_delay;
+mod http_error;
+mod http_header;
+mod http_timeout;
 mod latency;
 mod limit_data;
 mod lose_response;
 mod loss;
+mod malformed_response;
 mod noop;
+mod partial_response;
+mod payload_corruption;
+mod rate_limit;
 mod refuse;
 mod reset;
 mod reset_peer;
@@ -33,10 +46,14 @@ mod slicer;
 mod slow_close;
 mod timeout;
 
+use std::sync::Arc;
+
 use crate::dice::Dice;
 use crate::units::{Ratio, Span, Time};
 use attr::{Attr, Attrs};
+use exchange::Exchange;
 use gate::Phase;
+use matching::Match;
 
 pub use common::{Common, Joined, Line};
 pub use when::When;
@@ -46,15 +63,25 @@ pub static ALL: &[&Kind] = &[
     &bandwidth::KIND,
     &connect_delay::KIND,
     &connect_hang::KIND,
+    &connection_error::KIND,
     &corrupt::KIND,
     &drop::KIND,
+    &duplicate_request::KIND,
     &flap::KIND,
     &hang::KIND,
+    &http_delay::KIND,
+    &http_error::KIND,
+    &http_header::KIND,
+    &http_timeout::KIND,
     &latency::KIND,
     &limit_data::KIND,
     &lose_response::KIND,
     &loss::KIND,
+    &malformed_response::KIND,
     &noop::KIND,
+    &partial_response::KIND,
+    &payload_corruption::KIND,
+    &rate_limit::KIND,
     &refuse::KIND,
     &reset::KIND,
     &reset_peer::KIND,
@@ -139,6 +166,11 @@ pub trait Fault: Send {
     fn phase(&self, _age: Span) -> Phase {
         Phase::SERVING
     }
+
+    /// Its side that is asked once per exchange of an HTTP route, if it has one.
+    fn exchange(&mut self) -> Option<&mut dyn Exchange> {
+        None
+    }
 }
 
 /// Which steps a fault sees.
@@ -148,6 +180,8 @@ pub enum Level {
     Listener,
     /// The one `Open` of a connection, before the upstream is dialled.
     Connection,
+    /// The exchanges of an HTTP route, each a request and its answer.
+    Http,
     /// The bytes of one direction.
     Stream,
 }
@@ -158,6 +192,7 @@ impl Level {
         match self {
             Level::Listener => "listener",
             Level::Connection => "connection",
+            Level::Http => "http",
             Level::Stream => "stream",
         }
     }
@@ -195,6 +230,24 @@ impl Kind {
     pub fn find(name: &str) -> Option<&'static Kind> {
         ALL.iter().copied().find(|kind| kind.name == name)
     }
+
+    /// When it is asked about an exchange, if it can be.
+    fn phase(&self) -> Option<exchange::Phase> {
+        (self.build)().exchange().map(|exchange| exchange.phase(&Attrs::defaults(self.attrs)))
+    }
+
+    /// Where it acts on a route when no direction is given; none when it cannot act there: a fault
+    /// of exchanges needs a route that knows them, unless it only limits how many there are.
+    pub fn place(&self, on_http: bool) -> Option<Place> {
+        match (self.level, self.phase()) {
+            (Level::Listener, _) => Some(Place::Listener),
+            (Level::Connection, _) => Some(Place::Connection),
+            (Level::Http | Level::Stream, Some(_)) if on_http => Some(Place::Exchange),
+            (Level::Http, Some(exchange::Phase::Limit)) => Some(Place::Connection),
+            (Level::Http, _) => None,
+            (Level::Stream, _) => Some(Place::One(Direction::Downstream)),
+        }
+    }
 }
 
 /// One of the two ways through a connection.
@@ -223,6 +276,8 @@ pub enum Place {
     Listener,
     /// Before the upstream is dialled; all faults of level connection are here.
     Connection,
+    /// On the exchanges of an HTTP route; decided by `desk`, and no part of any pipeline.
+    Exchange,
     /// On the bytes of one direction.
     One(Direction),
     /// On the bytes of both directions, each with its own state and its own dice.
@@ -235,6 +290,7 @@ impl Place {
         match self {
             Place::Listener => "listener",
             Place::Connection => "connection",
+            Place::Exchange => "exchange",
             Place::One(direction) => direction.as_str(),
             Place::Both => "both",
         }
@@ -243,7 +299,7 @@ impl Place {
     /// True when a fault at this place sees the bytes of `direction`.
     pub fn covers(self, direction: Direction) -> bool {
         match self {
-            Place::Listener | Place::Connection => false,
+            Place::Listener | Place::Connection | Place::Exchange => false,
             Place::One(own) => own == direction,
             Place::Both => true,
         }
@@ -270,6 +326,8 @@ pub struct Spec {
     pub ttl: Option<Span>,
     /// What all its connections share; clones of a fault share it too.
     pub common: Common,
+    /// For which exchanges; all, unless its place is `Exchange`.
+    pub among: Among,
 }
 
 /// How long a fault may be asked to stay.
@@ -292,6 +350,7 @@ impl Spec {
             how: How::default(),
             ttl: None,
             common: Common::default(),
+            among: Among::default(),
         }
     }
 
@@ -301,6 +360,20 @@ impl Spec {
         fault.retune(&self.attrs);
         fault.remark()
     }
+
+    /// What is wrong with it as a whole, where each of its parts may be right.
+    pub fn wrong(&self) -> Option<&'static str> {
+        (self.kind.build)().exchange().and_then(|own| own.wrong(&self.attrs, self.place))
+    }
+}
+
+/// Which exchanges a fault comes into question for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Among {
+    /// Those of which this holds.
+    pub matching: Option<Arc<Match>>,
+    /// Those for which no other fault of this group is drawn: a group takes one roll.
+    pub one_of: Option<u16>,
 }
 
 /// Whether and how a fault acts.

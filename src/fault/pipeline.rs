@@ -283,7 +283,9 @@ impl Pipeline {
         let place = self.place;
         let here = specs.iter().filter(|spec| match place {
             Place::One(direction) => spec.place.covers(direction),
-            Place::Listener | Place::Connection | Place::Both => spec.place == place,
+            Place::Listener | Place::Connection | Place::Exchange | Place::Both => {
+                spec.place == place
+            }
         });
         here.map(|spec| Stage::new(owner, place, spec)).collect()
     }

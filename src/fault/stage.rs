@@ -114,7 +114,7 @@ enum Turn {
 }
 
 /// What decides whether the fault acts in this pipeline; drawn once.
-enum Lot {
+pub(super) enum Lot {
     /// It does when this is below its probability.
     Drawn(f64),
     /// It does when the connection's number, counted in steps of its probability from this phase
@@ -123,7 +123,21 @@ enum Lot {
 }
 
 impl Lot {
-    fn wins(&self, share: f64) -> bool {
+    /// The lot for a key, whose number counts from 1. `dice` are those of the key, and lose one
+    /// draw.
+    pub(super) fn draw(seed: u64, key: &Key<'_>, sampling: Sampling, dice: &mut Dice) -> Lot {
+        let drawn = dice.share();
+        match sampling {
+            Sampling::Bernoulli => Lot::Drawn(drawn),
+            Sampling::Exact => {
+                // The dice of number 0 belong to all of them.
+                let phase = Dice::new(seed, &Key { connection: 0, ..*key }).share();
+                Lot::Spread { phase, connection: key.connection }
+            }
+        }
+    }
+
+    pub(super) fn wins(&self, share: f64) -> bool {
         match self {
             Lot::Drawn(lot) => *lot < share,
             Lot::Spread { phase, connection } => {
@@ -140,15 +154,7 @@ impl Stage {
         let key =
             Key { route: owner.route, connection: owner.connection, direction, fault: &spec.name };
         let mut dice = Dice::new(owner.seed, &key);
-        let drawn = dice.share();
-        let lot = match spec.how.sampling {
-            Sampling::Bernoulli => Lot::Drawn(drawn),
-            Sampling::Exact => {
-                // Connections count from 1, so the dice of number 0 belong to all of them.
-                let phase = Dice::new(owner.seed, &Key { connection: 0, ..key }).share();
-                Lot::Spread { phase, connection: owner.connection }
-            }
-        };
+        let lot = Lot::draw(owner.seed, &key, spec.how.sampling, &mut dice);
         let mut fault = (spec.kind.build)();
         fault.retune(&spec.attrs);
         let joined = Joined { common: spec.common.clone(), place, began: owner.began };

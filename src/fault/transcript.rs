@@ -58,6 +58,7 @@ fn spec(index: usize, text: &str) -> Spec {
     let place = match kind.level {
         Level::Listener => Place::Listener,
         Level::Connection => Place::Connection,
+        Level::Http => Place::Exchange,
         Level::Stream => Place::One(Direction::Downstream),
     };
     let mut spec = Spec::new(format!("f{index}"), kind, place);
@@ -69,9 +70,11 @@ fn spec(index: usize, text: &str) -> Spec {
             "p" => spec.probability = Ratio::parse(text).expect("a share"),
             "name" => spec.name = text.to_owned(),
             _ => {
-                let decimal = |text| str::parse(text).map(|number| Raw::Decimal(number, text));
-                let raw = text.parse().map(Raw::Integer).or_else(|_| decimal(text));
-                let raw = raw.unwrap_or(Raw::Text(text));
+                let raw = match (text.parse(), text.parse()) {
+                    (Ok(number), _) => Raw::Integer(number),
+                    (Err(_), Ok(number)) => Raw::Decimal(number, text.into()),
+                    (Err(_), Err(_)) => Raw::Text(text),
+                };
                 match kind.attrs.iter().find(|attr| attr.name == key) {
                     Some(attr) => spec.attrs.set(key, attr.unit.parse(raw).expect("a value")),
                     None => {

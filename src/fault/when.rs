@@ -5,7 +5,7 @@
 //! the fault is in force. All that is given must hold.
 
 use super::attr::{Attr, BYTES_MAX, SPAN_MAX, Unit, Value};
-use super::{Kind, Level};
+use super::{Kind, Place};
 use crate::units::{ByteCount, Span, Time};
 
 /// What must hold before a fault acts.
@@ -62,12 +62,13 @@ pub static TRIGGERS: [Attr; 7] = [
 /// The triggers that ask for a stretch of a connection.
 const OF_A_STRETCH: [&str; 3] = ["after", "for", "afterBytes"];
 
-/// Why a fault of this kind does not take the trigger; none when it does.
-pub fn refused(kind: &Kind, trigger: &str) -> Option<String> {
-    let why = match kind.level {
-        Level::Listener => "acts on the listener, for all clients alike",
-        Level::Connection if OF_A_STRETCH.contains(&trigger) => "acts before there are bytes",
-        Level::Connection | Level::Stream => return None,
+/// Why a fault of this kind does not take the trigger at this place; none when it does.
+pub fn refused(kind: &Kind, place: Place, trigger: &str) -> Option<String> {
+    let why = match place {
+        Place::Listener => "acts on the listener, for all clients alike",
+        Place::Connection if OF_A_STRETCH.contains(&trigger) => "acts before there are bytes",
+        Place::Exchange if trigger == "afterBytes" => "acts on requests and their answers",
+        Place::Connection | Place::Exchange | Place::One(_) | Place::Both => return None,
     };
     Some(format!("{} {why} (leave out {trigger:?})", kind.name))
 }
@@ -78,6 +79,11 @@ impl When {
         self.nth.is_none_or(|nth| number == nth)
             && self.every.is_none_or(|every| every > 0 && number.is_multiple_of(every))
             && self.first.is_none_or(|first| number <= first)
+    }
+
+    /// True when `covers` depends on the number.
+    pub fn counts(&self) -> bool {
+        [self.nth, self.every, self.first].iter().any(Option::is_some)
     }
 
     /// True when it is in force from the beginning of a connection to its end.
@@ -134,7 +140,7 @@ mod tests {
             let mut when = When::default();
             assert_eq!(when.given().count(), 0);
             let value = row.unit.parse(super::super::attr::Raw::Integer(7)).expect("in range");
-            when.set(row.name, value);
+            when.set(row.name, value.clone());
             let told: Vec<(&str, Value)> =
                 when.given().map(|(row, value)| (row.name, value)).collect();
             assert_eq!(told, [(row.name, value)]);

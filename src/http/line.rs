@@ -51,7 +51,7 @@ impl Lines {
 }
 
 /// True for what may stand nowhere in a line.
-pub(super) fn is_control(byte: u8) -> bool {
+pub(crate) fn is_control(byte: u8) -> bool {
     byte.is_ascii_control() && byte != b'\t'
 }
 
@@ -61,7 +61,7 @@ pub(super) fn is_token(byte: u8) -> bool {
 }
 
 /// True for a whole token.
-pub(super) fn is_whole_token(text: &[u8]) -> bool {
+pub(crate) fn is_whole_token(text: &[u8]) -> bool {
     !text.is_empty() && text.iter().all(|byte| is_token(*byte))
 }
 

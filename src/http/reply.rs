@@ -47,6 +47,11 @@ impl Manner {
 
 const FRAMING: [&str; 3] = ["content-length", "transfer-encoding", "connection"];
 
+/// True for the name of a field that says how long a message is or what becomes of its connection.
+pub fn is_framing(name: &str) -> bool {
+    FRAMING.iter().any(|framing| name.eq_ignore_ascii_case(framing))
+}
+
 impl Reply {
     /// Without fields and without a body.
     pub fn new(status: u16) -> Reply {
@@ -81,8 +86,7 @@ impl Reply {
     pub fn to_bytes(&self, manner: Manner) -> Vec<u8> {
         let mut head = format!("HTTP/1.1 {:03} {}\r\n", self.status, self.reason());
         for (name, value) in &self.fields {
-            let own = FRAMING.iter().any(|framing| name.eq_ignore_ascii_case(framing));
-            if !own && is_whole_token(name.as_bytes()) {
+            if !is_framing(name) && is_whole_token(name.as_bytes()) {
                 let clean =
                     |c: char| u8::try_from(c).map_or(c, |b| if is_control(b) { ' ' } else { c });
                 head.extend(name.chars().chain(": ".chars()).chain(value.chars().map(clean)));

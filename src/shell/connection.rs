@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::control::Cut;
 use crate::control::ledger::Seat;
+use crate::fault::desk::Ground;
 use crate::fault::pipeline::Pipeline;
 use crate::fault::{Action, Direction, Place, Step};
 use crate::journal::{Closing, Event, Limit, Reason, Refusal, count};
@@ -100,6 +101,12 @@ impl Accepted {
             return Opening::Dial;
         }
         let owner = self.route.owner(self.number, self.clock);
+        let (number, faults) = (generation.number, &generation.faults);
+        let ground = Ground { owner: owner.clone(), generation: number, faults, explain: false };
+        let desk = &self.route.desk;
+        if desk.refuses(&ground, self.peer.ip(), self.clock.now()).is_some() {
+            return Opening::Drop(Mode::Reset);
+        }
         let mut pipeline = Pipeline::for_connection(&owner, &generation.faults);
         pipeline.push(Step { at: self.clock.now(), action: Action::Open });
         for effect in pipeline.take_effects() {

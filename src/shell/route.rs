@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::config::plan;
 use crate::control::Live;
 use crate::control::ledger::Ledger;
+use crate::fault::desk::Desk;
 use crate::fault::pipeline::Owner;
 use crate::journal::{Counters, Event, Journal, Refusal, count};
 use crate::shell::clock::Clock;
@@ -43,6 +44,8 @@ pub struct Route {
     pub plan: plan::Route,
     /// The faults in force.
     pub live: Live,
+    /// Where its exchanges are decided.
+    pub desk: Desk,
     /// What outlives a stop of the route.
     pub tally: Arc<Tally>,
     /// Connections at one time.
@@ -82,6 +85,7 @@ impl Route {
         Ok(Route {
             shared: Arc::clone(shared),
             live,
+            desk: Desk::default(),
             tally: Arc::clone(tally),
             active: Arc::default(),
             connections_max,

@@ -249,3 +249,17 @@ fn connections_share_the_line_of_their_route() {
     assert_took(begun.elapsed(), 200, 260, "4 times 100 kB at 2 MB/s");
     proxy.balanced();
 }
+
+#[test]
+fn connections_beyond_a_rate_are_reset() {
+    let upstream = upstreams::echo();
+    let proxy =
+        with_fault(&upstream, r#""type": "rate_limit", "requests_per_second": 1, "burst": 2"#);
+    for _ in 0..2 {
+        assert_eq!(exchange(&proxy.connect(), b"let in"), (b"let in".to_vec(), End::Fin));
+    }
+    let beyond = proxy.connect();
+    assert_eq!(read_all(&beyond), (Vec::new(), End::Reset));
+    assert_eq!(proxy.wait_for("dropped").text("mode"), "reset");
+    proxy.balanced();
+}
