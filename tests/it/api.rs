@@ -2,11 +2,13 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
 
-use chaos_proxy::admin::AdminOptions;
+use chaos_proxy::admin::{self, AdminOptions};
 use chaos_proxy::config;
 use chaos_proxy::embed::Running;
-use chaos_proxy::shell::admin_server::AdminServer;
+use chaos_proxy::http::Request;
+use chaos_proxy::shell::admin_server::{AdminServer, Limits};
 use chaos_proxy::shell::listener::Bound;
 use serde_json::{Value, json};
 
@@ -17,20 +19,26 @@ pub(crate) struct Served {
     /// Where the API is.
     pub(crate) addr: SocketAddr,
     /// Stopped before the routes it is asked about.
-    _server: AdminServer,
+    pub(crate) server: AdminServer,
     /// The routes.
     pub(crate) running: Running,
 }
 
 /// Starts it.
 pub(crate) fn served() -> Served {
+    served_with(Limits::default())
+}
+
+/// The same with other bounds of the API.
+pub(crate) fn served_with(limits: Limits) -> Served {
     let text = br#"{"seed": 7, "routes": [
         {"name": "unused", "listen": "127.0.0.1:0", "upstream": "127.0.0.1:9"}]}"#;
     let running = Running::start(config::read(text).unwrap()).unwrap();
     let bound = Bound::bind_to(&[SocketAddr::from(([127, 0, 0, 1], 0))]).unwrap();
-    let addr = bound.addr;
-    let server = running.open_admin(bound, AdminOptions::default(), false).unwrap();
-    Served { addr, _server: server, running }
+    let (addr, routes, options) = (bound.addr, running.routes(), AdminOptions::default());
+    let handler = Arc::new(move |request: &Request, _| admin::handle(request, &*routes, &options));
+    let server = AdminServer::serve(bound, limits, handler).unwrap();
+    Served { addr, server, running }
 }
 
 /// What was answered.
@@ -109,5 +117,23 @@ impl Api {
     #[track_caller]
     pub(crate) fn delete(&mut self, name: &str) {
         self.ask(204, "DELETE", &format!("/proxies/{name}"), "");
+    }
+
+    /// Adds a toxic, named after its type and stream unless it says otherwise, to the proxy `p`.
+    #[track_caller]
+    pub(crate) fn add(&mut self, toxic: &str) {
+        self.ask(200, "POST", "/proxies/p/toxics", toxic);
+    }
+
+    /// Updates a toxic of the proxy `p`.
+    #[track_caller]
+    pub(crate) fn update(&mut self, name: &str, toxic: &str) {
+        self.ask(200, "PATCH", &format!("/proxies/p/toxics/{name}"), toxic);
+    }
+
+    /// Removes a toxic of the proxy `p`.
+    #[track_caller]
+    pub(crate) fn remove(&mut self, name: &str) {
+        self.ask(204, "DELETE", &format!("/proxies/p/toxics/{name}"), "");
     }
 }

@@ -43,6 +43,10 @@ mod admin_http;
 
 mod admin_load;
 
+mod admin_attacks;
+
+mod toxiproxy;
+
 mod metrics;
 
 mod http_corpus;
