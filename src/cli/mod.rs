@@ -15,6 +15,7 @@ mod health;
 mod help;
 mod options;
 mod parse;
+mod presets;
 mod serve;
 mod signals;
 pub mod toxiproxy_server;
@@ -31,6 +32,7 @@ pub use faults::{faults_json, faults_text};
 pub use help::{help, version};
 pub use options::{COMMANDS, CommandRow, OPTIONS, Opt, Takes, Verb};
 pub use parse::{parse, parse_called};
+pub use presets::{presets_json, presets_text};
 pub use serve::{Failure, execute};
 
 /// What the caller asked for.
@@ -42,6 +44,11 @@ pub enum Command {
     Check(RunOptions),
     /// List the faults.
     Faults {
+        /// For programs instead of people.
+        json: bool,
+    },
+    /// List the profiles.
+    Presets {
         /// For programs instead of people.
         json: bool,
     },

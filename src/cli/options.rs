@@ -14,6 +14,8 @@ pub enum Verb {
     Check,
     /// List the faults.
     Faults,
+    /// List the profiles.
+    Presets,
     /// Serve a built-in example.
     Demo,
     /// Ask a running proxy whether it is well.
@@ -57,6 +59,12 @@ pub static COMMANDS: &[CommandRow] = &[
         name: "faults",
         usage: &["faults [--json]"],
         about: "list every fault with its attributes, their units, ranges and defaults",
+    },
+    CommandRow {
+        verb: Verb::Presets,
+        name: "presets",
+        usage: &["presets [--json]"],
+        about: "list the links for `profile` of a route, with the sources of their figures",
     },
     CommandRow {
         verb: Verb::Demo,
@@ -205,7 +213,7 @@ pub(super) const FORMATS: [LogFormat; 2] = [LogFormat::Text, LogFormat::Json];
 const SERVING: &[Verb] = &[Verb::Run, Verb::Check, Verb::Demo];
 const CONFIGURED: &[Verb] = &[Verb::Run, Verb::Check];
 const EVERY: &[Verb] =
-    &[Verb::Run, Verb::Check, Verb::Faults, Verb::Demo, Verb::Health, Verb::Help];
+    &[Verb::Run, Verb::Check, Verb::Faults, Verb::Presets, Verb::Demo, Verb::Health, Verb::Help];
 
 /// What the rows below leave out.
 const SWITCH: Opt = Opt {
@@ -368,7 +376,7 @@ pub(super) static LIVE: Opt = Opt {
 /// The listing of faults for programs.
 pub(super) static JSON: Opt = Opt {
     name: "--json",
-    verbs: &[Verb::Faults],
+    verbs: &[Verb::Faults, Verb::Presets],
     about: "print JSON for programs instead of text for people",
     ..SWITCH
 };

@@ -69,6 +69,9 @@ pub fn parse(args: impl Iterator<Item = OsString>, env: Env<'_>) -> Result<Comma
         Verb::Faults => {
             given.no_words(verb, 0).map(|()| Command::Faults { json: given.has(&JSON) })
         }
+        Verb::Presets => {
+            given.no_words(verb, 0).map(|()| Command::Presets { json: given.has(&JSON) })
+        }
         Verb::Demo => {
             given.no_words(verb, 0).and_then(|()| overrides(&given, env).map(Command::Demo))
         }

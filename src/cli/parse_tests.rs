@@ -23,6 +23,7 @@ fn short(line: &str) -> String {
         Ok(Command::Check(options)) => format!("check {}", options_short(&options)),
         Ok(Command::Demo(overrides)) => format!("demo{}", overrides_short(&overrides)),
         Ok(Command::Faults { json }) => format!("faults json={json}"),
+        Ok(Command::Presets { json }) => format!("presets json={json}"),
         Ok(Command::Health(asked)) => {
             format!("health {} wait={} live={}", asked.admin, asked.wait, asked.live)
         }
@@ -172,7 +173,7 @@ fn options_that_are_wrong() {
     check("a --quiet=yes", r#"--quiet: "yes" (it takes no value: write --quiet)"#);
     check("a --seed 1 --seed 2", "--seed: given twice (give it once)");
     check("-c a --config b", "--config: given twice (give it once)");
-    check("a --json", "--json: not an option of run (only of faults)");
+    check("a --json", "--json: not an option of run (only of faults, presets)");
     check("demo -c a", "--config: not an option of demo (only of run, check)");
 }
 
@@ -230,7 +231,7 @@ fn sources_that_are_wrong() {
 fn words_that_are_wrong() {
     check("faults x", r#""x": unexpected (write chaos-proxy faults [--json])"#);
     check("help run x", r#""x": unexpected (write chaos-proxy help [COMMAND])"#);
-    let all = "run, check, faults, demo, health, help";
+    let all = "run, check, faults, presets, demo, health, help";
     let near = r#", did you mean "faults"?"#;
     check("help fault", &format!(r#""fault": unknown command ({all}{near})"#));
 }

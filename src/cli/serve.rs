@@ -39,6 +39,8 @@ pub fn execute(command: Command) -> u8 {
         Command::Check(options) => check(&options),
         Command::Faults { json: true } => print(&super::faults_json()),
         Command::Faults { json: false } => print(&super::faults_text()),
+        Command::Presets { json: true } => print(&super::presets_json()),
+        Command::Presets { json: false } => print(&super::presets_text()),
         Command::Demo(overrides) => demo::run(&overrides),
         Command::Health(asked) => health::run(&asked),
         Command::Client(asked) => client::run(&asked),

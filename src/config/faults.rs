@@ -7,14 +7,14 @@ use super::node::{Value, is_integer, quoted};
 use super::plan::Protocol;
 use super::value::{At, Found, Object, integer, refuse};
 use super::{FAULTS_MAX, matching};
-use crate::fault::attr::{Attr, Attrs, Raw};
+use crate::fault::attr::{Attr, Attrs, Raw, SPAN_MAX, Unit};
 use crate::fault::matching::Match;
 use crate::fault::when::{self, TRIGGERS};
 use crate::fault::{
     ALL, Among, Direction, How, Kind, Level, Mode, Place, Sampling, Spec, TTL, When,
 };
 use crate::problem::{Pos, did_you_mean};
-use crate::units::Ratio;
+use crate::units::{Ratio, Span};
 
 /// A fault, and where its name comes from.
 pub(super) struct Named {
@@ -332,6 +332,14 @@ fn fill(attr: &Attr, at: &At<'_>, attrs: &mut Attrs, found: &mut Found) -> bool 
 
 fn parse(attr: &Attr, value: &Value) -> Result<crate::fault::attr::Value, String> {
     attr.unit.parse(raw(value))
+}
+
+/// A span such as an attribute takes: whole milliseconds, or a text with a unit.
+pub(super) fn span(at: &At<'_>, found: &mut Found) -> Option<Span> {
+    match found.take(at, Unit::Ms(SPAN_MAX).parse(raw(at.value)))? {
+        crate::fault::attr::Value::Span(span) => Some(span),
+        _ => None, // its unit gives nothing else
+    }
 }
 
 /// A value as attributes understand it; no deeper than a configuration may be.

@@ -2,14 +2,16 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
+use super::FAULTS_MAX;
 use super::endpoint::endpoint;
 use super::faults::{self, Named};
 use super::node::{Value, quoted};
 use super::plan::{CONNECT_DEFAULT, Endpoint, Host, Limits, Protocol, Route};
-use super::value::{At, Found, MS_MAX, Object};
+use super::value::{At, Found, MS_MAX, Object, refuse};
 use crate::fault::attr::{Raw, Value as AttrValue};
+use crate::fault::profile::{PROFILES, Profile, round_trip};
 use crate::fault::{Direction, Kind, Place, Spec};
-use crate::problem::Pos;
+use crate::problem::{Pos, did_you_mean};
 use crate::units::{Ratio, Span};
 
 /// What stands for the routes, in words.
@@ -22,6 +24,8 @@ const KEYS: &[&str] = &[
     "listen",
     "upstream",
     "protocol",
+    "profile",
+    "rtt",
     "latencyMs",
     "dropRate",
     "dropMode",
@@ -91,6 +95,11 @@ pub(super) fn draft(at: &At<'_>, found: &mut Found) -> Draft {
     };
     let faults = faults.map(|list| {
         named.extend(list);
+        if named.len() > FAULTS_MAX {
+            let count = named.len();
+            let message = format!("{count} faults with the shorthands (at most {FAULTS_MAX})");
+            found.note(&label, at.pos, message);
+        }
         faults::check_names(&named, found);
         named.into_iter().map(|named| named.spec).collect()
     });
@@ -174,6 +183,8 @@ pub(super) fn bind_ip(text: &str) -> Option<IpAddr> {
 /// The shorthands of a route for faults.
 #[derive(Default)]
 struct Knobs {
+    profile: Option<Located<&'static Profile>>,
+    rtt: Option<Located<Span>>,
     latency: Option<Located<Span>>,
     drop_rate: Option<Located<Ratio>>,
     drop_mode: Option<AttrValue>,
@@ -184,6 +195,17 @@ const LATENCY_MAX_MS: u64 = 3_600_000;
 
 impl Knobs {
     fn read(object: &Object<'_>, found: &mut Found) -> Knobs {
+        let profile = object.get("profile").and_then(|at| {
+            let value = profile(&at, found)?;
+            Some(Located { path: at.path, pos: at.pos, value })
+        });
+        let rtt = object.get("rtt").and_then(|at| {
+            if profile.is_some() {
+                found.note(&at.path, at.pos, "both profile and rtt (one of them)".into());
+            }
+            let value = faults::span(&at, found)?;
+            Some(Located { path: at.path, pos: at.pos, value })
+        });
         let latency = object.get("latencyMs").and_then(|at| {
             let value = at.ms((0, LATENCY_MAX_MS), "", found)?;
             Some(Located { path: at.path, pos: at.pos, value })
@@ -193,8 +215,21 @@ impl Knobs {
             Some(Located { path: at.path, pos: at.pos, value })
         });
         let drop_mode = object.get("dropMode").and_then(|at| mode(&at, found));
-        Knobs { latency, drop_rate, drop_mode }
+        Knobs { profile, rtt, latency, drop_rate, drop_mode }
     }
+}
+
+fn profile(at: &At<'_>, found: &mut Found) -> Option<&'static Profile> {
+    const ALLOWED: &str = "a name that `chaos-proxy presets` lists";
+    let name = at.text(ALLOWED, found)?;
+    found.take(
+        at,
+        Profile::find(name).ok_or_else(|| {
+            let names = PROFILES.iter().flat_map(|profile| profile.names).copied();
+            let near = did_you_mean(name, names);
+            refuse(&format!("unknown profile {}", quoted(name)), &format!("{ALLOWED}{near}"))
+        }),
+    )
 }
 
 /// `dropMode` is the attribute `mode` of the fault `drop`, and says what that says.
@@ -209,6 +244,14 @@ fn mode(at: &At<'_>, found: &mut Found) -> Option<AttrValue> {
 /// The faults that the shorthands stand for; they come before the listed ones.
 fn shorthands(knobs: &Knobs) -> Vec<Named> {
     let mut named = Vec::new();
+    if let Some(profile) = &knobs.profile {
+        let named_by = |spec| Named::shorthand(spec, profile.path.clone(), profile.pos);
+        named.extend(profile.value.faults().into_iter().map(named_by));
+    }
+    if let Some(rtt) = &knobs.rtt {
+        let named_by = |spec| Named::shorthand(spec, rtt.path.clone(), rtt.pos);
+        named.extend(round_trip(rtt.value).into_iter().map(named_by));
+    }
     if let Some(latency) = knobs.latency.as_ref().filter(|at| at.value != Span::ZERO) {
         let kind = kind("latency");
         let place = Place::One(Direction::Downstream);

@@ -11,6 +11,7 @@ pub mod exchange;
 pub mod gate;
 pub mod matching;
 pub mod pipeline;
+pub mod profile;
 pub mod when;
 
 mod common;

@@ -237,6 +237,24 @@ fn a_fault_acts_so_many_times_and_never_again() {
 }
 
 #[test]
+fn a_round_trip_and_a_named_link() {
+    for (knobs, low) in [(r#""rtt": "100ms""#, 100), (r#""profile": "cable""#, 56)] {
+        let upstream = upstreams::echo();
+        let proxy = Proxy::start(upstream.addr, knobs);
+        let begun = Instant::now();
+        assert_eq!(exchange(&proxy.connect(), b"hello"), (b"hello".to_vec(), End::Fin), "{knobs}");
+        assert_took(begun.elapsed(), low, low + 20, knobs);
+    }
+    let upstream = upstreams::echo();
+    let proxy = Proxy::start(upstream.addr, r#""profile": "offline""#);
+    let client = proxy.connect();
+    (&client).write_all(b"hello").unwrap();
+    client.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+    assert_eq!(read_all(&client), (Vec::new(), End::Silence));
+    assert_eq!(upstream.accepted(), 0);
+}
+
+#[test]
 fn connections_share_the_line_of_their_route() {
     let upstream = upstreams::echo();
     let fault = r#""type": "bandwidth", "rate": "2MB/s", "scope": "route""#;
