@@ -244,6 +244,8 @@ pub(crate) fn read_all(mut stream: &TcpStream) -> (Vec<u8>, End) {
         match stream.read(&mut buffer) {
             Ok(0) => return (bytes, End::Fin),
             Ok(count) => bytes.extend_from_slice(&buffer[..count]),
+            // A read with a timeout does not go on by itself after a stop (signal(7)).
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(error) => match end(&error) {
                 Some(end) => return (bytes, end),
                 None => panic!("after {} bytes: {error:?}", bytes.len()),
