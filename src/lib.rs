@@ -15,6 +15,8 @@ pub mod limit;
 
 pub mod fault;
 
+pub mod exchange;
+
 pub mod config;
 
 pub mod journal;

@@ -4,9 +4,11 @@
 //! Size -- ';' --> Extension -- CR --> SizeEnd -- n > 0 --> Data -> DataCr -> DataLf --> Size
 //!   \_____________ CR ________________/  \______ 0 ------> Trailers --> Done
 //! ```
+//!
+//! One without either is `Endless`: it lasts until the connection ends.
 
-use super::head::{Fields, check_count, field};
 use super::line::{Lines, is_control};
+use super::raw::RawFields;
 use super::{Framing, Limits, Reject};
 
 /// Digits in the size of a chunk.
@@ -30,9 +32,9 @@ const NOT_IN_TRAILERS: [&str; 8] = [
 
 const TOO_LARGE: Reject = Reject { status: 413, reason: "the body is too large" };
 
-/// Reads one body.
+/// Reads one body, and passes on what is not framing.
 #[derive(Clone, Debug)]
-pub(super) struct BodyReader {
+pub struct BodyReader {
     limits: Limits,
     state: State,
     /// Bytes promised so far, without framing.
@@ -60,19 +62,23 @@ enum State {
     Data(u64),
     DataCr,
     DataLf,
-    Trailers(Lines, Fields),
-    Done,
+    Trailers(Lines),
+    /// The fields that came behind the last chunk, if any.
+    Done(Option<Lines>),
+    /// Until the connection ends.
+    Endless,
 }
 
 const NEW_CHUNK: State = State::Size { digits: 0, value: 0 };
 
 impl BodyReader {
     /// Refuses a length over the limit at once.
-    pub(super) fn new(framing: Framing, limits: &Limits) -> Result<BodyReader, Reject> {
+    pub fn new(framing: Framing, limits: &Limits) -> Result<BodyReader, Reject> {
         let (state, promised) = match framing {
-            Framing::Length(0) => (State::Done, 0),
+            Framing::Length(0) => (State::Done(None), 0),
             Framing::Length(length) => (State::Plain(length), length),
             Framing::Chunked => (NEW_CHUNK, 0),
+            Framing::Close => (State::Endless, 0),
         };
         let reader = BodyReader { limits: *limits, state, promised };
         reader.check_promise()?;
@@ -87,36 +93,63 @@ impl BodyReader {
     }
 
     /// True when the body is whole.
-    pub(super) fn is_done(&self) -> bool {
-        matches!(self.state, State::Done)
+    pub fn is_done(&self) -> bool {
+        matches!(self.state, State::Done(_))
+    }
+
+    /// True when the body ends with the connection.
+    pub fn is_endless(&self) -> bool {
+        matches!(self.state, State::Endless)
+    }
+
+    /// The fields that came behind the last chunk, once the body is whole.
+    pub fn trailers(&self) -> Option<RawFields<'_>> {
+        match &self.state {
+            State::Done(Some(lines)) if !lines.marks.is_empty() => Some(RawFields::new(lines)),
+            _ => None,
+        }
     }
 
     /// Takes bytes up to the end of the body, and puts out what is not framing: how many.
     pub(super) fn take(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Result<usize, Reject> {
-        let mut rest = bytes;
-        while let [first, after @ ..] = rest {
-            if let State::Plain(left) | State::Data(left) = &mut self.state {
-                let length = rest.len().min(usize::try_from(*left).unwrap_or(usize::MAX));
-                out.extend_from_slice(&rest[..length]);
-                *left -= length as u64;
-                rest = &rest[length..];
-                self.leave_data();
-            } else if self.is_done() {
-                break;
-            } else {
-                self.feed(*first)?;
-                rest = after;
+        let mut taken = 0;
+        loop {
+            let (count, data) = self.next(&bytes[taken..])?;
+            taken += count;
+            if data.is_empty() {
+                return Ok(taken);
             }
+            out.extend_from_slice(data);
         }
-        Ok(bytes.len() - rest.len())
     }
 
-    fn leave_data(&mut self) {
-        match self.state {
-            State::Plain(0) => self.state = State::Done,
-            State::Data(0) => self.state = State::DataCr,
-            _ => {}
+    /// Takes bytes up to the end of the first of them that are not framing: how many, and those.
+    /// None of those means that all bytes were taken, or that the body is whole.
+    pub fn next<'a>(&mut self, bytes: &'a [u8]) -> Result<(usize, &'a [u8]), Reject> {
+        let mut taken = 0;
+        while taken < bytes.len() && !self.is_done() {
+            let rest = &bytes[taken..];
+            let data = match &mut self.state {
+                State::Endless => rest,
+                State::Plain(left) | State::Data(left) => {
+                    let length = rest.len().min(usize::try_from(*left).unwrap_or(usize::MAX));
+                    *left -= length as u64;
+                    &rest[..length]
+                }
+                _ => {
+                    self.feed(rest[0])?;
+                    taken += 1;
+                    continue;
+                }
+            };
+            match self.state {
+                State::Plain(0) => self.state = State::Done(None),
+                State::Data(0) => self.state = State::DataCr,
+                _ => {}
+            }
+            return Ok((taken + data.len(), data));
         }
+        Ok((taken, &[]))
     }
 
     /// Takes one byte of the framing.
@@ -159,21 +192,25 @@ impl BodyReader {
             (State::SizeEnd(_) | State::DataCr | State::DataLf, _) => {
                 return Err(Reject::bad("a chunk does not end with CRLF"));
             }
-            (State::Trailers(lines, fields), _) => {
-                let Some(line) = lines.feed(byte)? else { return Ok(()) };
-                if !line.is_empty() {
-                    return trailer(&line, fields, &self.limits);
+            (State::Trailers(lines), _) => {
+                if !lines.feed(byte)? {
+                    return Ok(());
                 }
-                State::Done
+                if !lines.line().is_empty() {
+                    return trailer(lines);
+                }
+                State::Done(Some(std::mem::replace(lines, Lines::new(&self.limits))))
             }
-            (State::Plain(_) | State::Data(_) | State::Done, _) => return Ok(()),
+            (State::Plain(_) | State::Data(_) | State::Done(_) | State::Endless, _) => {
+                return Ok(());
+            }
         };
         Ok(())
     }
 
     fn enter_chunk(&mut self, size: u64) -> Result<State, Reject> {
         if size == 0 {
-            return Ok(State::Trailers(Lines::new(&self.limits), Fields::default()));
+            return Ok(State::Trailers(Lines::new(&self.limits)));
         }
         self.promised = self.promised.saturating_add(size);
         self.check_promise()?;
@@ -191,12 +228,15 @@ fn extension(value: u64, bytes: usize, byte: u8) -> Result<State, Reject> {
     Ok(State::Extension { value, bytes: bytes + 1 })
 }
 
-/// Trailers are checked, counted and dropped.
-fn trailer(line: &[u8], fields: &mut Fields, limits: &Limits) -> Result<(), Reject> {
-    let field = field(line)?;
-    if NOT_IN_TRAILERS.iter().any(|name| field.name.eq_ignore_ascii_case(name)) {
-        return Err(Reject::bad("a field that may not be a trailer"));
+/// A field behind the last chunk.
+fn trailer(lines: &mut Lines) -> Result<(), Reject> {
+    lines.take_field()?;
+    let last = lines.fields().last();
+    let refused = |name: &[u8]| {
+        NOT_IN_TRAILERS.iter().any(|other| name.eq_ignore_ascii_case(other.as_bytes()))
+    };
+    match last.is_some_and(|field| refused(field.name)) {
+        true => Err(Reject::bad("a field that may not be a trailer")),
+        false => Ok(()),
     }
-    fields.0.push(field);
-    check_count(fields, limits)
 }

@@ -1,7 +1,8 @@
 //! The head of a request: its line, its fields, and how long its body is said to be.
 
 use super::line::{Lines, is_token, is_whole_token, trim};
-use super::target::{Target, is_host};
+use super::raw::{Known, RawField, RawFields};
+use super::target::{Parts, Target, is_host};
 use super::{Limits, Reject};
 
 /// The versions that are spoken.
@@ -53,6 +54,8 @@ pub enum Framing {
     Length(u64),
     /// After the last chunk and its trailers.
     Chunked,
+    /// Where the connection ends; an answer's alone.
+    Close,
 }
 
 /// A head that leaves no doubt where its message ends.
@@ -76,90 +79,220 @@ pub struct Head {
     pub expects_continue: bool,
 }
 
-/// Empty lines before a request that are passed over (RFC 9112, 2.2).
-const BLANK_LINES_MAX: usize = 1;
-
-/// Reads one head.
+/// Reads one head of either kind: a first line, and fields up to an empty line.
 #[derive(Clone, Debug)]
-pub(super) struct HeadReader {
-    limits: Limits,
-    lines: Lines,
+pub(super) struct HeadLines {
+    pub(super) lines: Lines,
+    line_bytes_max: usize,
     blank_lines: usize,
-    start: Option<(String, Target, Version)>,
-    fields: Fields,
+    /// Where the first line ends in the text; 0 before its end.
+    pub(super) first: usize,
+    grammar: &'static Grammar,
 }
 
-impl HeadReader {
-    pub(super) fn new(limits: &Limits) -> HeadReader {
-        HeadReader {
-            limits: *limits,
-            lines: Lines::new(limits),
-            blank_lines: 0,
-            start: None,
-            fields: Fields::default(),
+/// What the two kinds of first lines differ in.
+#[derive(Debug)]
+pub(super) struct Grammar {
+    /// Empty lines before it that are passed over.
+    pub(super) blank_lines: usize,
+    /// What is no HTTP at all may never end its line: whether it can begin like that. Asked for
+    /// the first bytes, one more at a time.
+    pub(super) begins: fn(&[u8]) -> Result<(), Reject>,
+    /// For one that is over the limit.
+    pub(super) too_long: Reject,
+    /// Whether it is one.
+    pub(super) check: fn(&[u8]) -> Result<(), Reject>,
+}
+
+/// Bytes of a first line that `Grammar::begins` is asked about.
+const BEGINNING: usize = 7;
+
+impl HeadLines {
+    pub(super) fn new(limits: &Limits, grammar: &'static Grammar) -> HeadLines {
+        let line_bytes_max = limits.line_bytes;
+        HeadLines { lines: Lines::new(limits), line_bytes_max, blank_lines: 0, first: 0, grammar }
+    }
+
+    /// Begins another head in the same memory.
+    pub(super) fn clear(&mut self) {
+        self.lines.clear();
+        (self.blank_lines, self.first) = (0, 0);
+    }
+
+    /// The first line, once it has ended.
+    pub(super) fn first_line(&self) -> &[u8] {
+        &self.lines.text[..self.first]
+    }
+
+    pub(super) fn fields(&self) -> RawFields<'_> {
+        RawFields::new(&self.lines)
+    }
+
+    /// Takes bytes up to the end of the head: how many, and whether that was its end.
+    pub(super) fn take(&mut self, bytes: &[u8]) -> Result<(usize, bool), Reject> {
+        let mut taken = 0;
+        loop {
+            let room = match (self.first, self.lines.line().len()) {
+                (0, length) if length < BEGINNING => 0,
+                (0, length) => self.line_bytes_max.saturating_sub(length),
+                _ => usize::MAX,
+            };
+            taken += self.lines.take_run(&bytes[taken..], room);
+            let Some(byte) = bytes.get(taken) else { return Ok((taken, false)) };
+            taken += 1;
+            if self.feed(*byte)? && self.end_line()? {
+                return Ok((taken, true));
+            }
         }
+    }
+
+    fn feed(&mut self, byte: u8) -> Result<bool, Reject> {
+        let ended = self.lines.feed(byte)?;
+        if self.first == 0 {
+            let line = self.lines.line();
+            if byte != b'\r' && !ended && line.len() <= BEGINNING {
+                (self.grammar.begins)(line)?;
+            }
+            if line.len() > self.line_bytes_max {
+                return Err(self.grammar.too_long);
+            }
+        }
+        Ok(ended)
+    }
+
+    /// A line has ended; true when the head has.
+    fn end_line(&mut self) -> Result<bool, Reject> {
+        let line = self.lines.line();
+        if self.first > 0 {
+            return match line.is_empty() {
+                true => Ok(true),
+                false => self.lines.take_field().map(|()| false),
+            };
+        }
+        if line.is_empty() && self.blank_lines < self.grammar.blank_lines {
+            self.blank_lines += 1;
+            return Ok(false);
+        }
+        (self.grammar.check)(line)?;
+        self.first = line.len();
+        self.lines.next_line();
+        Ok(false)
+    }
+}
+
+/// What matters of the head of a request to whoever passes it on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Asked {
+    /// What the client speaks.
+    pub version: Version,
+    /// How the end of the body is found.
+    pub framing: Framing,
+    /// The client means to send another request.
+    pub keep_alive: bool,
+    /// The client waits for `100 Continue` before it sends the body.
+    pub expects_continue: bool,
+    /// The answer has no body, whatever its head says.
+    pub head_only: bool,
+    /// The client would speak another protocol from here on.
+    pub upgrade: bool,
+}
+
+/// Reads the head of one request after the other.
+#[derive(Clone, Debug)]
+pub struct HeadReader(HeadLines);
+
+static REQUEST: Grammar = Grammar {
+    blank_lines: 1, // RFC 9112, 2.2
+    begins: |line| match line {
+        [byte] if !is_token(*byte) => Err(Reject::bad("the method is no token")),
+        _ => Ok(()),
+    },
+    too_long: Reject { status: 414, reason: "the request line is too long" },
+    check: |line| request_line(line).map(|_| ()),
+};
+
+impl HeadReader {
+    /// Waits for the first byte.
+    pub fn new(limits: &Limits) -> HeadReader {
+        HeadReader(HeadLines::new(limits, &REQUEST))
+    }
+
+    /// Begins another head in the same memory.
+    pub fn clear(&mut self) {
+        self.0.clear();
     }
 
     /// True when not one byte has come.
-    pub(super) fn is_untouched(&self) -> bool {
-        self.lines.is_untouched()
+    pub fn is_untouched(&self) -> bool {
+        self.0.lines.is_untouched()
     }
 
     /// Takes bytes up to the end of the head: how many, and the head when that was its end.
-    pub(super) fn take(&mut self, bytes: &[u8]) -> Result<(usize, Option<Head>), Reject> {
-        for (index, byte) in bytes.iter().enumerate() {
-            if let Some(line) = self.feed(*byte)?
-                && let Some(head) = self.take_line(&line)?
-            {
-                return Ok((index + 1, Some(head)));
-            }
-        }
-        Ok((bytes.len(), None))
+    pub fn take(&mut self, bytes: &[u8]) -> Result<(usize, Option<Asked>), Reject> {
+        let (taken, ended) = self.0.take(bytes)?;
+        Ok((taken, if ended { Some(self.finish()?) } else { None }))
     }
 
-    fn feed(&mut self, byte: u8) -> Result<Option<Vec<u8>>, Reject> {
-        let line = self.lines.feed(byte)?;
-        if self.start.is_none() {
-            // What is no HTTP at all may never end its line.
-            if self.lines.length() == 1 && !is_token(byte) && byte != b'\r' {
-                return Err(Reject::bad("the method is no token"));
-            }
-            let length = line.as_ref().map_or(self.lines.length(), Vec::len);
-            if length > self.limits.line_bytes {
-                return Err(Reject { status: 414, reason: "the request line is too long" });
-            }
-        }
-        Ok(line)
+    /// The request line as it was written; before its end, what there is of it.
+    pub fn line(&self) -> &[u8] {
+        if self.0.first == 0 { self.0.lines.line() } else { self.0.first_line() }
     }
 
-    fn take_line(&mut self, line: &[u8]) -> Result<Option<Head>, Reject> {
-        let Some(start) = self.start.take() else {
-            if line.is_empty() && self.blank_lines < BLANK_LINES_MAX {
-                self.blank_lines += 1;
-            } else {
-                self.start = Some(request_line(line)?);
-            }
-            return Ok(None);
-        };
-        if line.is_empty() {
-            return finish(start, std::mem::take(&mut self.fields)).map(Some);
-        }
-        self.start = Some(start);
-        self.fields.0.push(field(line)?);
-        check_count(&self.fields, &self.limits)?;
-        Ok(None)
+    /// The fields as they were written.
+    pub fn fields(&self) -> RawFields<'_> {
+        self.0.fields()
+    }
+
+    fn finish(&self) -> Result<Asked, Reject> {
+        let (method, target, version) = request_line(self.line())?;
+        let fields = self.fields();
+        host(target, version, fields)?;
+        let framing = framing(version, fields)?;
+        let framing = framing.unwrap_or(Framing::Length(0));
+        let expects = version == Version::Http11 && fields.lists(Known::Expect, "100-continue");
+        let upgrade = version == Version::Http11
+            && fields.lists(Known::Connection, "upgrade")
+            && fields.all(Known::Upgrade).next().is_some();
+        Ok(Asked {
+            keep_alive: keeps(version, fields),
+            expects_continue: expects && framing != Framing::Length(0),
+            head_only: method == "HEAD",
+            version,
+            framing,
+            upgrade,
+        })
+    }
+
+    /// The head that has ended, with memory of its own.
+    pub fn head(&self) -> Result<Head, Reject> {
+        let asked = self.finish()?;
+        let (method, target, _) = request_line(self.line())?;
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned(); // tokens are ASCII
+        let own = |field: RawField<'_>| Field { name: text(field.name), value: field.value.into() };
+        Ok(Head {
+            method: method.to_owned(),
+            target: Target::parse(method, target)?,
+            version: asked.version,
+            fields: Fields(self.fields().iter().map(own).collect()),
+            host: host(target, asked.version, self.fields())?.to_owned(),
+            framing: asked.framing,
+            keep_alive: asked.keep_alive,
+            expects_continue: asked.expects_continue,
+        })
     }
 }
 
-/// Refuses more fields than there may be.
-pub(super) fn check_count(fields: &Fields, limits: &Limits) -> Result<(), Reject> {
-    match fields.0.len() > limits.fields {
-        true => Err(Reject { status: 431, reason: "there are too many fields" }),
-        false => Ok(()),
-    }
+/// True when the connection is to stay open after the message.
+pub(super) fn keeps(version: Version, fields: RawFields<'_>) -> bool {
+    let keeps = match version {
+        Version::Http11 => true,
+        Version::Http10 => fields.lists(Known::Connection, "keep-alive"),
+    };
+    keeps && !fields.lists(Known::Connection, "close")
 }
 
-fn request_line(line: &[u8]) -> Result<(String, Target, Version), Reject> {
+/// Method, target and version.
+fn request_line(line: &[u8]) -> Result<(&str, &str, Version), Reject> {
     let shape = Reject::bad("the request line is not METHOD TARGET VERSION");
     let text = std::str::from_utf8(line).map_err(|_| Reject::bad("the target is not UTF-8"))?;
     let mut parts = text.split(' ');
@@ -171,58 +304,28 @@ fn request_line(line: &[u8]) -> Result<(String, Target, Version), Reject> {
     if !is_whole_token(method.as_bytes()) || target.is_empty() || text.contains('\t') {
         return Err(shape);
     }
-    let version = match version.as_bytes() {
-        b"HTTP/1.1" => Version::Http11,
-        b"HTTP/1.0" => Version::Http10,
+    let version = version_of(version.as_bytes()).ok_or(shape)??;
+    Parts::of(method, target)?;
+    Ok((method, target, version))
+}
+
+/// The version that is spoken, 505 for another one, nothing for what is none.
+pub(super) fn version_of(text: &[u8]) -> Option<Result<Version, Reject>> {
+    match text {
+        b"HTTP/1.1" => Some(Ok(Version::Http11)),
+        b"HTTP/1.0" => Some(Ok(Version::Http10)),
         [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
             if major.is_ascii_digit() && minor.is_ascii_digit() =>
         {
-            return Err(Reject { status: 505, reason: "only HTTP/1.1 and HTTP/1.0 are spoken" });
+            Some(Err(Reject { status: 505, reason: "only HTTP/1.1 and HTTP/1.0 are spoken" }))
         }
-        _ => return Err(shape),
-    };
-    Ok((method.to_owned(), Target::parse(method, target)?, version))
-}
-
-/// Reads one field line, of a head or of trailers.
-pub(super) fn field(line: &[u8]) -> Result<Field, Reject> {
-    if let [b' ' | b'\t', ..] = line {
-        return Err(Reject::bad("a folded field"));
+        _ => None,
     }
-    let colon = line.iter().position(|byte| *byte == b':');
-    let colon = colon.ok_or(Reject::bad("a field without a colon"))?;
-    let (name, value) = (&line[..colon], trim(&line[colon + 1..]));
-    if !is_whole_token(name) {
-        return Err(Reject::bad("a field's name is no token"));
-    }
-    let name = name.iter().map(|byte| char::from(*byte)).collect(); // tokens are ASCII
-    Ok(Field { name, value: value.to_vec() })
-}
-
-fn finish(start: (String, Target, Version), fields: Fields) -> Result<Head, Reject> {
-    let (method, target, version) = start;
-    let host = host(&target, version, &fields)?;
-    let framing = framing(version, &fields)?;
-    let keeps = match version {
-        Version::Http11 => true,
-        Version::Http10 => fields.lists("connection", "keep-alive"),
-    };
-    let expects = version == Version::Http11 && fields.lists("expect", "100-continue");
-    Ok(Head {
-        keep_alive: keeps && !fields.lists("connection", "close"),
-        expects_continue: expects && framing != Framing::Length(0),
-        method,
-        target,
-        version,
-        fields,
-        host,
-        framing,
-    })
 }
 
 /// Exactly one field on 1.1, at most one on 1.0, and the same as in an absolute target.
-fn host(target: &Target, version: Version, fields: &Fields) -> Result<String, Reject> {
-    let mut all = fields.all("host");
+fn host<'a>(target: &'a str, version: Version, fields: RawFields<'a>) -> Result<&'a str, Reject> {
+    let mut all = fields.all(Known::Host);
     let host = match (all.next(), all.next()) {
         (Some(host), None) => Some(host),
         (None, _) if version == Version::Http10 => None,
@@ -232,23 +335,23 @@ fn host(target: &Target, version: Version, fields: &Fields) -> Result<String, Re
     let text = host.map(std::str::from_utf8).transpose();
     let text = text.ok().filter(|host| is_host(host.unwrap_or("").as_bytes()));
     let host = text.ok_or(Reject::bad("Host is invalid"))?;
-    match (&target.authority, host) {
+    match (Parts::of("", target)?.authority, host) {
         (Some(authority), Some(host)) if !authority.eq_ignore_ascii_case(host) => {
             Err(Reject::bad("Host is not the host in the target"))
         }
-        (Some(authority), _) => Ok(authority.clone()),
-        (None, host) => Ok(host.unwrap_or("").to_owned()),
+        (Some(authority), _) => Ok(authority),
+        (None, host) => Ok(host.unwrap_or("")),
     }
 }
 
 /// One Content-Length of digits, or one `chunked` on 1.1, or neither (RFC 9112, 6.3).
-fn framing(version: Version, fields: &Fields) -> Result<Framing, Reject> {
-    let mut lengths = fields.all("content-length");
+pub(super) fn framing(version: Version, fields: RawFields<'_>) -> Result<Option<Framing>, Reject> {
+    let mut lengths = fields.all(Known::ContentLength);
     let length = lengths.next();
     if lengths.next().is_some() {
         return Err(Reject::bad("there is more than one Content-Length"));
     }
-    let mut codings = fields.all("transfer-encoding");
+    let mut codings = fields.all(Known::TransferEncoding);
     if let Some(coding) = codings.next() {
         if version == Version::Http10 {
             return Err(Reject::bad("Transfer-Encoding on HTTP/1.0"));
@@ -262,12 +365,12 @@ fn framing(version: Version, fields: &Fields) -> Result<Framing, Reject> {
                 reason: "only the transfer coding chunked is known",
             });
         }
-        return Ok(Framing::Chunked);
+        return Ok(Some(Framing::Chunked));
     }
-    let Some(digits) = length else { return Ok(Framing::Length(0)) };
+    let Some(digits) = length else { return Ok(None) };
     if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
         return Err(Reject::bad("Content-Length is no number"));
     }
     let add = |sum: u64, digit: &u8| sum.saturating_mul(10).saturating_add(u64::from(digit - b'0'));
-    Ok(Framing::Length(digits.iter().fold(0, add)))
+    Ok(Some(Framing::Length(digits.iter().fold(0, add))))
 }

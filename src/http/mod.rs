@@ -11,6 +11,8 @@
 
 pub mod line;
 
+pub mod raw;
+
 pub mod target;
 
 pub mod head;
@@ -21,9 +23,14 @@ pub mod reply;
 
 pub mod request;
 
-pub use head::{Field, Fields, Framing, Head, Version};
+pub mod response;
+
+pub use body::BodyReader;
+pub use head::{Asked, Field, Fields, Framing, Head, HeadReader, Version};
+pub use raw::{Known, RawField, RawFields};
 pub use reply::{CONTINUE, Manner, Reply};
 pub use request::{Event, Progress, Request, RequestReader, Taken};
+pub use response::{AnswerReader, Answered};
 
 /// What a request may be at most; one step past it is a `Reject`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -101,11 +101,12 @@ impl RequestReader {
     fn advance(&mut self, bytes: &[u8]) -> Result<Taken, Reject> {
         let mut taken = 0;
         if let State::Head(reader) = &mut self.state {
-            let (length, head) = reader.take(bytes)?;
+            let (length, ended) = reader.take(bytes)?;
             taken = length;
-            let Some(head) = head else {
+            if ended.is_none() {
                 return Ok(Taken { bytes: taken, event: Event::NeedMore });
-            };
+            }
+            let head = reader.head()?;
             let body = BodyReader::new(head.framing, &self.limits)?;
             let expects_continue = head.expects_continue;
             self.state = State::Body(Box::new(without_body(head)?), body);

@@ -18,22 +18,9 @@ pub struct Target {
 impl Target {
     /// Takes the target of a request line apart (RFC 9112, 3.2).
     pub(super) fn parse(method: &str, text: &str) -> Result<Target, Reject> {
-        if method == "CONNECT" {
-            return Err(Reject { status: 501, reason: "CONNECT is not served" });
-        }
-        if text == "*" && method == "OPTIONS" {
-            return Ok(Target { authority: None, path: "*".into(), query: None });
-        }
-        if text.contains('#') {
-            return Err(Reject::bad("a fragment in the target"));
-        }
-        let (authority, rest) = split(text)?;
-        let (path, query) = match rest.split_once('?') {
-            Some((path, query)) => (path, Some(query.to_owned())),
-            None => (rest, None),
-        };
-        let path = if path.is_empty() { "/" } else { path };
-        Ok(Target { authority, path: path.to_owned(), query })
+        let Parts { authority, path, query } = Parts::of(method, text)?;
+        let own = |text: Option<&str>| text.map(str::to_owned);
+        Ok(Target { authority: own(authority), path: path.to_owned(), query: own(query) })
     }
 
     /// The parts of the path between slashes, decoded: `/a%20b/` is `["a b", ""]`, `/` is `[""]`.
@@ -46,7 +33,35 @@ impl Target {
     }
 }
 
-fn split(text: &str) -> Result<(Option<String>, &str), Reject> {
+/// A request target taken apart, in the caller's memory.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Parts<'a> {
+    pub(super) authority: Option<&'a str>,
+    path: &'a str,
+    query: Option<&'a str>,
+}
+
+impl Parts<'_> {
+    pub(super) fn of<'a>(method: &str, text: &'a str) -> Result<Parts<'a>, Reject> {
+        if method == "CONNECT" {
+            return Err(Reject { status: 501, reason: "CONNECT is not served" });
+        }
+        if text == "*" && (method == "OPTIONS" || method.is_empty()) {
+            return Ok(Parts { authority: None, path: "*", query: None });
+        }
+        if text.contains('#') {
+            return Err(Reject::bad("a fragment in the target"));
+        }
+        let (authority, rest) = split(text)?;
+        let (path, query) = match rest.split_once('?') {
+            Some((path, query)) => (path, Some(query)),
+            None => (rest, None),
+        };
+        Ok(Parts { authority, path: if path.is_empty() { "/" } else { path }, query })
+    }
+}
+
+fn split(text: &str) -> Result<(Option<&str>, &str), Reject> {
     if text.starts_with('/') {
         return Ok((None, text));
     }
@@ -59,7 +74,7 @@ fn split(text: &str) -> Result<(Option<String>, &str), Reject> {
     if authority.is_empty() || !is_host(authority.as_bytes()) {
         return Err(Reject::bad("the host in the target is invalid"));
     }
-    Ok((Some(authority.to_owned()), rest))
+    Ok((Some(authority), rest))
 }
 
 /// Decodes percent-escapes; what comes out must be UTF-8.

@@ -11,7 +11,7 @@ use std::fmt;
 pub use counters::{
     Acted, BOUNDS_US, Counters, FAULT_SERIES_MAX, Figures, Histogram, OTHER_FAULTS, count,
 };
-pub use note::{Closing, Event, FaultTotal, Injection, Limit, Note, Reason, Refusal};
+pub use note::{Answered, Closing, Event, FaultTotal, Injection, Limit, Note, Reason, Refusal};
 
 /// Where notes go. Called from every thread; must not block for long, must not panic.
 pub type Sink = Box<dyn Fn(&Note<'_>) + Send + Sync>;

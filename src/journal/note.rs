@@ -7,6 +7,7 @@ use log::Level;
 use serde_json::Value;
 
 use crate::fault::Direction;
+use crate::fault::course::Decided;
 use crate::fault::gate::{Door, Turn};
 use crate::fault::pipeline::{Deed, Total};
 use crate::units::Span;
@@ -45,6 +46,8 @@ pub enum Event<'a> {
     Injected(&'a Injection<'a>),
     /// A limit of the route ended the connection; holds which one.
     TimedOut(Limit, Span),
+    /// A request was answered otherwise than by the upstream alone.
+    Answered(&'a Answered<'a>),
     /// The upstream could not be reached; holds why.
     UpstreamFailed(&'a str),
     /// The connection was not served; holds why, and how many since it was last told.
@@ -96,6 +99,21 @@ pub struct Injection<'a> {
     pub deed: Deed,
     /// It only would have done so: its mode is shadow.
     pub shadow: bool,
+}
+
+/// What became of a request on an http route.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answered<'a> {
+    /// The number of the request on its connection, from 1.
+    pub number: u64,
+    /// The status that the client was given; 0 when it was given none.
+    pub status: u16,
+    /// It is the upstream's.
+    pub by_upstream: bool,
+    /// What the faults decided, in order.
+    pub decided: &'a [Decided],
+    /// Why a message was refused.
+    pub refused: Option<&'a str>,
 }
 
 /// What one fault did in one direction of a connection.
@@ -221,6 +239,7 @@ impl Note<'_> {
             Event::Delayed(..) => "delayed",
             Event::Injected(_) => "injected",
             Event::TimedOut(..) => "timed_out",
+            Event::Answered(_) => "answered",
             Event::UpstreamFailed(_) => "upstream_failed",
             Event::Refused(..) => "refused",
             Event::Turned(..) => "turned",
@@ -264,6 +283,7 @@ impl Note<'_> {
             Event::TimedOut(limit, after) => {
                 fields.extend([("limit", limit.as_str().into()), ms(*after)]);
             }
+            Event::Answered(answered) => answered.fields(&mut fields),
             Event::UpstreamFailed(reason) => fields.push(("reason", (*reason).into())),
             Event::Refused(refusal, count) => {
                 fields.extend([("reason", refusal.as_str().into()), ("count", (*count).into())]);
@@ -351,6 +371,32 @@ impl Closing {
         }
         items
     }
+}
+
+impl Answered<'_> {
+    fn fields(&self, fields: &mut Vec<(&'static str, Value)>) {
+        fields.push(("req", self.number.into()));
+        fields.push(("status", self.status.into()));
+        fields.push(("origin", origin(self.by_upstream).into()));
+        fields.extend(self.refused.map(|reason| ("reason", reason.into())));
+        let item = |decided: &Decided| {
+            serde_json::json!({
+                "fault": decided.fault,
+                "type": decided.kind,
+                "drawn": decided.drawn,
+                "mode": mode(decided.shadow),
+            })
+        };
+        if !self.decided.is_empty() {
+            let decided: Vec<Value> = self.decided.iter().map(item).collect();
+            fields.push(("faults", decided.into()));
+        }
+    }
+}
+
+/// Who gave an answer.
+pub(super) fn origin(by_upstream: bool) -> &'static str {
+    if by_upstream { "upstream" } else { "proxy" }
 }
 
 impl Injection<'_> {

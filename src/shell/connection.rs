@@ -1,17 +1,21 @@
 //! The life of a connection from accept on: decide, dial, relay both ways.
 
+use std::io::Write;
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::fd::AsFd;
 use std::sync::Arc;
 
+use crate::config::plan::Protocol;
 use crate::control::Cut;
 use crate::control::ledger::Seat;
 use crate::fault::desk::Ground;
 use crate::fault::pipeline::Pipeline;
 use crate::fault::{Action, Direction, Place, Step};
+use crate::http::{Manner, Reply};
 use crate::journal::{Closing, Event, Limit, Reason, Refusal, count};
 use crate::shell::clock::Clock;
 use crate::shell::dial::{DialError, Dialer};
+use crate::shell::http_half::{self, Half};
 use crate::shell::link::{Ends, Link, discard_input};
 use crate::shell::relay;
 use crate::shell::route::Route;
@@ -240,7 +244,7 @@ impl Accepted {
         (Time::ZERO + span, limit, span)
     }
 
-    /// The upstream was not reached: the client is reset.
+    /// The upstream was not reached: the client is reset, or told so in its protocol.
     fn fail(&self, error: &DialError) {
         if let DialError::TimedOut(_) = error {
             let (_, limit, span) = self.dial_bound();
@@ -249,22 +253,52 @@ impl Accepted {
         self.route.counters().dialled(false);
         self.route.note(self.number, Event::UpstreamFailed(&error.to_string()));
         count(&self.route.counters().upstream_failed, 1);
-        sys::reset(&self.client);
+        match self.route.plan.protocol {
+            Protocol::Tcp => sys::reset(&self.client),
+            Protocol::Http => self.say_bad_gateway(),
+        }
     }
 
     /// Copies both ways: this thread towards the upstream, another one towards the client.
     fn relay(self, upstream: TcpStream) {
+        let halves = match self.halves() {
+            Ok(halves) => halves,
+            Err(_) => return self.route.refuse(Some(&self.client), Refusal::Descriptors),
+        };
         let Accepted { route, number, client, clock, seat, .. } = self;
         let generation = route.live.generation();
         let link = Link::new(&route, Ends { number, clock, client, upstream, seat });
         let (other, snapshot) = (Arc::clone(&link), Arc::clone(&generation));
-        let downstream = move || relay::copy(&other, Direction::Downstream, snapshot);
+        let (up, down) = halves;
+        let downstream = move || relay::copy(&other, Direction::Downstream, snapshot, down);
         match route.shared.pool.run(Box::new(downstream)) {
-            Ok(()) => relay::copy(&link, Direction::Upstream, generation),
+            Ok(()) => relay::copy(&link, Direction::Upstream, generation, up),
             Err(_) => {
                 route.tell_refusal(Refusal::Threads);
                 link.end(Reason::NoThread, Cut::Reset);
             }
+        }
+    }
+
+    /// What an http route reads messages with. Fails when there is no descriptor left.
+    fn halves(&self) -> std::io::Result<(Option<Half>, Option<Half>)> {
+        match self.route.plan.protocol {
+            Protocol::Tcp => Ok((None, None)),
+            Protocol::Http => {
+                let (up, down) = self.route.shared.reserve.open(http_half::pair)?;
+                Ok((Some(up), Some(down)))
+            }
+        }
+    }
+
+    /// Tells a client of an http route that there is no upstream, once it has begun to ask.
+    fn say_bad_gateway(&self) {
+        let deadline = self.clock.now() + http_half::HEAD_SPAN;
+        if let Ok(true) = self.wait(Interest::Readable, deadline) {
+            let reply = Reply::text(502, "the upstream cannot be reached");
+            // A socket that was not written to yet takes so much at once.
+            let _ = (&self.client).write(&reply.to_bytes(Manner::CLOSE));
+            self.close_gently();
         }
     }
 

@@ -22,6 +22,8 @@ pub mod dial;
 
 pub mod link;
 
+pub mod http_half;
+
 pub mod relay;
 
 pub mod connection;

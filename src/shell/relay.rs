@@ -11,15 +11,19 @@
 //! write from one buffer, without a look at the clock. Once the FIN is passed on, the thread
 //! keeps watch over its source until the other direction is done, so that a late reset is seen.
 
+mod http;
+
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 
 use crate::control::{Cut, Generation};
+use crate::exchange::Turn;
 use crate::fault::pipeline::{Deed, Pipeline, Total};
 use crate::fault::{Action, Direction, Mode, Spec, Step};
 use crate::journal::{Event, FaultTotal, Injection, Reason};
+use crate::shell::http_half::Half;
 use crate::shell::link::Link;
 use crate::shell::sys::{self, Found, Interest, Policy, Watch};
 use crate::units::{Span, Time};
@@ -44,9 +48,11 @@ const BUFFER_IDLE: Span = Span::from_ms(1000);
 struct Over;
 
 /// Copies one direction until it is over. Returns when both are, or when it can do no more.
-pub fn copy(link: &Link, direction: Direction, generation: Arc<Generation>) {
+/// On an http route what is read goes through `half` first.
+pub fn copy(link: &Link, direction: Direction, generation: Arc<Generation>, half: Option<Half>) {
     let guard = EndOnPanic(link);
     let mut flow = Flow::new(link, direction, generation);
+    flow.half = half.map(Box::new);
     let Err(Over) = flow.run();
     flow.report();
     drop(guard);
@@ -97,6 +103,17 @@ struct Flow<'a> {
     account: Account,
     /// When the target last had room again: what was due before is late through no fault of ours.
     roomy_since: Time,
+    /// On an http route, until it is a tunnel.
+    half: Option<Box<Half>>,
+    /// What the half has ended with; to be done once all is written.
+    half_end: Option<Turn>,
+    /// That is in the pipeline.
+    half_ended: bool,
+    /// The half has more to put out when the target has room.
+    stopped: bool,
+    /// Faults acted on the last exchange.
+    faulty: bool,
+    finished_at: Time,
 }
 
 /// The bytes of the direction, all that were counted.
@@ -130,6 +147,12 @@ impl<'a> Flow<'a> {
             uncounted: 0,
             account: Account::default(),
             roomy_since: Time::ZERO,
+            half: None,
+            half_end: None,
+            half_ended: false,
+            stopped: false,
+            faulty: false,
+            finished_at: Time::ZERO,
         }
     }
 
@@ -141,7 +164,11 @@ impl<'a> Flow<'a> {
             }
         }
         loop {
+            self.turn_if_room()?;
             self.write_due()?;
+            if self.goes_on() {
+                continue;
+            }
             let found = self.wait()?;
             if found.any() {
                 self.read()?;
@@ -216,7 +243,7 @@ impl<'a> Flow<'a> {
                     return Ok(());
                 }
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                Err(_) => return self.end(self.link.reset_by(self.direction, false), Cut::Reset),
+                Err(_) => return self.lose_target(),
             }
         }
     }
@@ -249,7 +276,11 @@ impl<'a> Flow<'a> {
                 break;
             }
             let buffer = self.buffer.get_or_insert_with(|| vec![0; SMALL_BYTES].into_boxed_slice());
-            let size = if self.passes { buffer.len() } else { buffer.len().min(CHUNK_BYTES) };
+            let size = if self.passes && self.half.is_none() {
+                buffer.len()
+            } else {
+                buffer.len().min(CHUNK_BYTES)
+            };
             match (&*self.source).read(&mut buffer[..size]) {
                 Ok(0) => return self.take_end(Action::Finish),
                 Ok(count) => {
@@ -283,6 +314,10 @@ impl<'a> Flow<'a> {
 
     /// Passes `count` bytes of the buffer on, or gives them to the faults.
     fn take(&mut self, count: usize) -> Result<(), Over> {
+        if self.half.is_some() {
+            self.link.moved();
+            return self.turn(count);
+        }
         self.uncounted = count;
         if self.passes {
             self.pending = Pending::Buffer(0, count);
@@ -299,6 +334,11 @@ impl<'a> Flow<'a> {
     /// The source has ended: its end goes the way of its bytes.
     fn take_end(&mut self, end: Action) -> Result<(), Over> {
         self.source_ended = true;
+        let is_reset_by_client = self.direction == Direction::Upstream && end == Action::Reset;
+        if self.half.is_some() && !is_reset_by_client {
+            self.take_http_end(&end);
+            return Ok(());
+        }
         match (self.passes, &end) {
             (true, Action::Finish) => self.finish(),
             (true, _) => self.end(self.link.reset_by(self.direction, true), Cut::Reset),
@@ -311,7 +351,8 @@ impl<'a> Flow<'a> {
 
     fn wants_to_read(&self) -> bool {
         let room = if self.passes { !self.blocked } else { !self.pipeline.is_full() };
-        room && !self.source_ended && !self.finished
+        let asks = self.half.as_ref().is_none_or(|half| half.wants() && self.half_end.is_none());
+        room && asks && !self.source_ended && !self.finished
     }
 
     /// Waits for the source, the blocked target, a due time, a limit or a change, whichever is
@@ -320,20 +361,34 @@ impl<'a> Flow<'a> {
         let reads = self.wants_to_read();
         let due = if self.blocked { self.pipeline.next_cut() } else { self.pipeline.next_due() };
         let deadline = due.unwrap_or(Time::NEVER).min(self.link.deadline());
+        let deadline = deadline.min(self.due_of_half());
         let timeout = match deadline {
             Time::NEVER => None,
             deadline => Some(deadline - self.link.clock.now()),
         };
         let gives_back = self.holds_large_buffer() && timeout.is_none_or(|t| t > BUFFER_IDLE);
         let timeout = if gives_back { Some(BUFFER_IDLE) } else { timeout };
-        sys::schedule(if self.passes { Policy::Batch } else { Policy::Normal });
+        let is_timed = self.half.as_ref().is_some_and(|half| half.is_delayed());
+        sys::schedule(if self.passes && !is_timed { Policy::Batch } else { Policy::Normal });
         let of_source = if reads { Interest::Readable } else { Interest::Trouble };
         let of_target = if self.blocked { Interest::Writable } else { Interest::Trouble };
         let wake = Watch::new(self.generation.wake.as_fd(), Interest::Trouble);
         let source = Watch::new(self.source.as_fd(), of_source);
         let target = Watch::new(self.target.as_fd(), of_target);
         let quiet = self.source_quiet && !reads && !self.finished;
+        let bell = self.half.as_ref().and_then(|half| half.watch());
         let found = match (quiet, self.blocked) {
+            _ if self.half.is_some() => {
+                let source = if quiet || self.is_lingering() { wake } else { source };
+                let target = if self.blocked { target } else { wake };
+                let watches = [wake, source, target, bell.unwrap_or(wake)];
+                sys::poll(watches, timeout).map(|[w, s, t, b]| {
+                    self.half.iter().filter(|_| b.ready).for_each(|half| half.hush());
+                    let none = Found::default();
+                    let source = if quiet || self.is_lingering() { none } else { s };
+                    (w, source, if self.blocked { t } else { none })
+                })
+            }
             (false, false) => {
                 sys::poll([wake, source], timeout).map(|[w, s]| (w, s, Found::default()))
             }
@@ -359,6 +414,9 @@ impl<'a> Flow<'a> {
         }
         if self.finished {
             self.keep_watch(source.any())?;
+            if self.is_lingering() && self.link.clock.now() >= self.linger_end() {
+                return self.end(Reason::Finished, Cut::Close);
+            }
         }
         if wake.any() {
             self.renew()?;
@@ -368,7 +426,7 @@ impl<'a> Flow<'a> {
         }
         self.source_quiet |= source.hang_up && !self.wants_to_read();
         if target.error || (target.hang_up && !self.blocked) {
-            return self.end(self.link.reset_by(self.direction, false), Cut::Reset);
+            return self.lose_target();
         }
         Ok(())
     }
@@ -385,7 +443,9 @@ impl<'a> Flow<'a> {
             return self.end(reason, cut);
         }
         let owner = self.link.owner();
-        self.pipeline.retune(self.link.clock.now(), &owner, &self.generation.faults);
+        let now = self.link.clock.now();
+        self.half.iter_mut().for_each(|half| half.release(now));
+        self.pipeline.retune(now, &owner, &self.generation.faults);
         self.passes = false; // what the change released leaves first
         self.keep_pending();
         self.write_due()
@@ -401,6 +461,10 @@ impl<'a> Flow<'a> {
     /// Passes the FIN on.
     fn finish(&mut self) -> Result<(), Over> {
         self.link.finish(self.direction);
+        if let Some(half) = &self.half {
+            half.finish();
+            self.finished_at = self.link.clock.now();
+        }
         (self.buffer, self.finished) = (None, true);
         self.keep_watch(false)
     }
@@ -422,7 +486,7 @@ impl<'a> Flow<'a> {
     fn reason_of_end(&self) -> Reason {
         match self.pipeline.is_ended_by_fault() {
             true => Reason::Fault,
-            false => self.link.reset_by(self.direction, true),
+            false => self.reason_of_half(),
         }
     }
 

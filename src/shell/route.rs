@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::config::plan;
+use crate::config::plan::{self, Protocol};
 use crate::control::Live;
 use crate::control::ledger::Ledger;
 use crate::fault::desk::Desk;
@@ -78,9 +78,13 @@ impl Route {
     /// A route that does not listen yet. Fails when no pipe can be had.
     pub fn new(shared: &Arc<Shared>, plan: plan::Route, tally: &Arc<Tally>) -> io::Result<Route> {
         let live = Live::new(plan.faults.clone(), sys::pipe)?;
+        let each = match plan.protocol {
+            Protocol::Tcp => 2,
+            Protocol::Http => 3, // the bell between its threads
+        };
         let connections_max = match plan.limits.connections {
             Some(max) => max as usize,
-            None => default_connections_max(sys::descriptor_limit()),
+            None => default_connections_max(sys::descriptor_limit(), each),
         };
         Ok(Route {
             shared: Arc::clone(shared),
@@ -133,9 +137,11 @@ impl Route {
 /// Descriptors kept for what is not a connection.
 const DESCRIPTORS_KEPT: u64 = 64;
 
-/// Half of what is left of the descriptors, for a connection takes two; at least 16.
-fn default_connections_max(descriptors: u64) -> usize {
-    usize::try_from(descriptors.saturating_sub(DESCRIPTORS_KEPT) / 2).unwrap_or(usize::MAX).max(16)
+/// As many as what is left of the descriptors is enough for, when a connection takes `each`; at
+/// least 16.
+fn default_connections_max(descriptors: u64, each: u64) -> usize {
+    let most = descriptors.saturating_sub(DESCRIPTORS_KEPT) / each;
+    usize::try_from(most).unwrap_or(usize::MAX).max(16)
 }
 
 #[cfg(test)]
@@ -144,8 +150,8 @@ mod tests {
 
     #[test]
     fn the_default_bound_follows_the_descriptors() {
-        assert_eq!(default_connections_max(20_000), 9_968);
-        assert_eq!(default_connections_max(64), 16);
-        assert_eq!(default_connections_max(0), 16);
+        assert_eq!(default_connections_max(20_000, 2), 9_968);
+        assert_eq!(default_connections_max(64, 2), 16);
+        assert_eq!(default_connections_max(0, 3), 16);
     }
 }

@@ -6,7 +6,7 @@ use std::cell::Cell;
 use std::ffi::{CStr, OsStr, OsString, c_char, c_int};
 use std::io;
 use std::net::TcpStream;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -14,6 +14,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags};
+use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::time::TimeSpec;
 use socket2::SockRef;
@@ -97,6 +98,32 @@ pub fn poll<const N: usize>(
 /// A pipe whose ends are closed on exec: the read end, the write end.
 pub fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok(nix::unistd::pipe2(OFlag::O_CLOEXEC)?)
+}
+
+/// Something one thread waits for and another one sets off: one descriptor.
+pub struct Bell(EventFd);
+
+impl Bell {
+    /// One that nobody has rung.
+    pub fn new() -> io::Result<Bell> {
+        let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
+        Ok(Bell(EventFd::from_value_and_flags(0, flags)?))
+    }
+
+    /// Wakes whoever waits, now or later.
+    pub fn ring(&self) {
+        let _ = self.0.write(1); // rung 2^64 times already: it is ringing
+    }
+
+    /// Is silent until it is rung again.
+    pub fn hush(&self) {
+        let _ = self.0.read(); // nobody has rung it
+    }
+
+    /// Waits until it is rung.
+    pub fn watch(&self) -> Watch<'_> {
+        Watch::new(self.0.as_fd(), Interest::Readable)
+    }
 }
 
 /// Sends RST to the peer at once and wakes whoever waits on the socket, whether or not other

@@ -49,6 +49,8 @@ mod toxiproxy;
 
 mod metrics;
 
+mod http_route;
+
 mod http_corpus;
 
 mod tidy;

@@ -7,9 +7,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Modules in the order of `src/lib.rs`: each may use those before it and itself.
-const ORDER: [&str; 13] = [
-    "units", "dice", "problem", "http", "limit", "fault", "config", "journal", "control", "admin",
-    "shell", "embed", "cli",
+const ORDER: [&str; 14] = [
+    "units", "dice", "problem", "http", "limit", "fault", "exchange", "config", "journal",
+    "control", "admin", "shell", "embed", "cli",
 ];
 
 /// The files that may do what the compiler cannot check: the calls to the system, and the entry

@@ -1,0 +1,526 @@
+//! The half towards the client: exchanges are answered in their order, by the upstream or by us.
+//!
+//! ```text
+//! Next --> Head -> Delayed -> Body --------> Next          (the next exchange)
+//!   \----> Own (due?) -----------/   \-----> Over          (the connection ends)
+//! ```
+
+use super::heads::{self, Goes, Out};
+use super::way::{Passed, Way};
+use super::{Broken, Done, Ended, Exchange, From, LIMITS, Rest, Turn};
+use crate::fault::course::{Abort, Answer, Lose, Malformed};
+use crate::http::Version;
+use crate::http::{AnswerReader, Answered, BodyReader, Framing, Manner, Reject, Reply};
+use crate::units::Time;
+
+/// What the half towards the client knows of the other one.
+pub trait Questions {
+    /// The next exchange in order, if there is one.
+    fn next(&mut self) -> Option<Exchange>;
+
+    /// The request whose body broke the rules after its exchange had been given.
+    fn broken(&self) -> Option<Broken>;
+
+    /// What the upstream said to an upgrade: whether there is a tunnel now.
+    fn tell(&mut self, tunnel: bool);
+
+    /// No further request will be answered.
+    fn close(&mut self);
+
+    /// True when the client has sent its FIN.
+    fn is_finished(&self) -> bool;
+}
+
+/// Answers the requests of one connection.
+#[derive(Debug)]
+pub struct Down {
+    state: State,
+    reader: AnswerReader,
+    rest: Rest,
+    ended: Option<Ended>,
+    current: Option<Box<Exchange>>,
+    /// Answers of the upstream so far.
+    answers: u64,
+    done: Vec<Done>,
+}
+
+#[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "a connection has one")]
+enum State {
+    Next,
+    /// An answer of our own waits for its time.
+    Own(Time),
+    Head,
+    Delayed(Answered, Time),
+    Body(Passing),
+    /// Nothing more comes out, until the client leaves.
+    Hang,
+    Over(Turn),
+}
+
+/// An answer whose body is coming.
+#[derive(Debug)]
+struct Passing {
+    body: BodyReader,
+    status: u16,
+    to: To,
+    keep_alive: bool,
+}
+
+#[derive(Debug)]
+enum To {
+    Client(Way),
+    /// Thrown away; then goes on like this.
+    Nowhere(Then),
+}
+
+#[derive(Debug)]
+enum Then {
+    /// The exchange is over; its client has this status.
+    Done(u16),
+    Reply(Reply),
+    Lose(Lose),
+}
+
+type Next = Option<Turn>;
+
+impl Default for Down {
+    fn default() -> Down {
+        Down {
+            state: State::Next,
+            reader: AnswerReader::new(&LIMITS),
+            rest: Rest::default(),
+            ended: None,
+            current: None,
+            answers: 0,
+            done: Vec::new(),
+        }
+    }
+}
+
+impl Down {
+    /// True when more bytes may be given.
+    pub fn wants(&self) -> bool {
+        let waits = matches!(self.state, State::Own(_) | State::Delayed(..) | State::Over(_));
+        self.rest.0.is_empty() && !waits
+    }
+
+    /// When to take another turn, whatever happens.
+    pub fn due(&self) -> Time {
+        match &self.state {
+            State::Own(due) | State::Delayed(_, due) => *due,
+            State::Next | State::Head | State::Body(_) | State::Hang | State::Over(_) => {
+                Time::NEVER
+            }
+        }
+    }
+
+    /// True when a fault holds an answer until a time.
+    pub fn is_delayed(&self) -> bool {
+        matches!(self.state, State::Own(_) | State::Delayed(..))
+    }
+
+    /// The faults have changed: what they delayed goes on.
+    pub fn release(&mut self, now: Time) {
+        if let State::Own(due) | State::Delayed(_, due) = &mut self.state {
+            *due = now;
+        }
+    }
+
+    /// The upstream has ended: nothing comes behind what was given.
+    pub fn end(&mut self, ended: Ended) {
+        self.ended = Some(ended);
+    }
+
+    /// What was given and not taken, for a tunnel.
+    pub fn take_rest(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.rest.0)
+    }
+
+    /// The exchanges that ended since the last call.
+    pub fn take_done(&mut self) -> Vec<Done> {
+        std::mem::take(&mut self.done)
+    }
+
+    /// Takes bytes of the upstream, and puts out what goes to the client now. After an end there
+    /// is no further turn.
+    pub fn turn(
+        &mut self,
+        fresh: &[u8],
+        now: Time,
+        other: &mut dyn Questions,
+        out: &mut Vec<u8>,
+    ) -> Turn {
+        let rest = std::mem::take(&mut self.rest);
+        let mut work = Work { bytes: rest.with(fresh), taken: 0, now, other, out };
+        let turn = loop {
+            if let Some(turn) = self.step(&mut work) {
+                break turn;
+            }
+        };
+        let taken = work.taken;
+        self.rest = rest.keep(fresh, taken);
+        turn
+    }
+
+    fn step(&mut self, work: &mut Work<'_>) -> Next {
+        match std::mem::replace(&mut self.state, State::Next) {
+            State::Next => self.next(work),
+            State::Own(due) if work.now < due => self.wait(State::Own(due)),
+            State::Own(_) => self.own(work),
+            State::Head => self.head(work),
+            State::Delayed(answered, due) if work.now < due => {
+                self.wait(State::Delayed(answered, due))
+            }
+            State::Delayed(answered, _) => self.answer(answered, work),
+            State::Body(passing) => self.body(passing, work),
+            State::Hang => {
+                work.taken = work.bytes.len();
+                match work.other.is_finished() {
+                    true => self.over(Turn::Close, work),
+                    false => self.wait(State::Hang),
+                }
+            }
+            State::Over(turn) => self.over(turn, work),
+        }
+    }
+
+    fn wait(&mut self, state: State) -> Next {
+        self.state = state;
+        Some(Turn::Wait)
+    }
+
+    /// The connection ends like this.
+    fn over(&mut self, turn: Turn, work: &mut Work<'_>) -> Next {
+        work.taken = work.bytes.len();
+        work.other.close();
+        self.state = State::Over(turn);
+        Some(turn)
+    }
+
+    fn next(&mut self, work: &mut Work<'_>) -> Next {
+        self.reader.clear();
+        let Some(exchange) = work.other.next() else {
+            return match (work.rest().is_empty(), self.ended) {
+                (true, None) => self.wait(State::Next),
+                (_, Some(Ended::Reset)) => self.over(Turn::Reset, work),
+                // What nobody asked for belongs to no request.
+                (false, None) | (_, Some(Ended::Finished)) => self.over(Turn::Finish, work),
+            };
+        };
+        self.state = match exchange.from {
+            From::Upstream | From::Again => State::Head,
+            From::Proxy(due) => State::Own(due),
+            From::Refused(_) => State::Own(work.now),
+        };
+        self.current = Some(Box::new(exchange));
+        None
+    }
+
+    /// The exchange that is being answered. There is one in every state but Next and Over.
+    fn current(&self) -> &Exchange {
+        self.current.as_deref().expect("there is one in every state but Next and Over")
+    }
+
+    /// Gives the answer that is ours.
+    fn own(&mut self, work: &mut Work<'_>) -> Next {
+        if let From::Refused(reject) = self.current().from {
+            return self.refuse(reject, work);
+        }
+        let abort = self.current().course.as_ref().and_then(|course| course.abort.clone());
+        match abort {
+            Some(Abort::Reply(reply, _)) => {
+                let keep_alive = self.current().keep_alive;
+                self.reply(&reply, keep_alive, work)
+            }
+            Some(Abort::Reset) => self.finish_exchange(0, Some(Turn::Reset), work),
+            Some(Abort::Close) | None => self.finish_exchange(0, Some(Turn::Finish), work),
+        }
+    }
+
+    /// Answers in the place of the upstream.
+    fn reply(&mut self, reply: &Reply, keep_alive: bool, work: &mut Work<'_>) -> Next {
+        let exchange = self.current();
+        let keep_alive = keep_alive && self.ended.is_none();
+        let manner =
+            Manner { head_only: exchange.head_only, keep_alive, version: exchange.version };
+        let reply = heads::own(reply, exchange.course.as_deref());
+        work.out.extend_from_slice(&reply.to_bytes(manner));
+        let end = (!keep_alive).then_some(Turn::Finish);
+        self.current_is_ours();
+        self.finish_exchange(reply.status, end, work)
+    }
+
+    /// Whoever was to answer: the answer is ours.
+    fn current_is_ours(&mut self) {
+        if let Some(exchange) = &mut self.current {
+            exchange.from = From::Proxy(Time::ZERO);
+        }
+    }
+
+    /// A message broke the rules, or there was none: an answer that says so, and then the end.
+    fn refuse(&mut self, reject: Reject, work: &mut Work<'_>) -> Next {
+        let reply = reject.reply();
+        let turn = self.reply(&reply, false, work);
+        if let Some(done) = self.done.last_mut() {
+            done.refused = Some(reject.reason);
+        }
+        turn
+    }
+
+    fn bad_gateway(&mut self, reason: &'static str, work: &mut Work<'_>) -> Next {
+        self.refuse(Reject { status: 502, reason }, work)
+    }
+
+    /// The exchange is over; so is the connection, if it ends.
+    fn finish_exchange(&mut self, status: u16, end: Option<Turn>, work: &mut Work<'_>) -> Next {
+        if let Some(exchange) = self.current.take() {
+            let by_upstream = exchange.from == From::Upstream;
+            let Exchange { number, course, from, .. } = *exchange;
+            if from != From::Again {
+                self.done.push(Done { number, status, by_upstream, course, refused: None });
+            }
+        }
+        match end {
+            Some(turn) => self.over(turn, work),
+            None => {
+                self.state = State::Next;
+                None
+            }
+        }
+    }
+
+    fn broken(&self, work: &Work<'_>) -> Option<Reject> {
+        let broken = work.other.broken()?;
+        (broken.number == self.current().number).then_some(broken.reject)
+    }
+
+    fn head(&mut self, work: &mut Work<'_>) -> Next {
+        if let Some(reject) = self.broken(work) {
+            return self.refuse(reject, work);
+        }
+        match self.reader.take(work.rest()) {
+            Err(reject) => self.bad_gateway(reject.reason, work),
+            Ok((taken, Some(answered))) => {
+                work.taken += taken;
+                self.answered(answered, work)
+            }
+            Ok((taken, None)) => {
+                work.taken += taken;
+                match self.ended {
+                    None => self.wait(State::Head),
+                    Some(ended) => self.no_answer(ended, work),
+                }
+            }
+        }
+    }
+
+    /// The upstream has ended without one. On a connection that was used before, the client is
+    /// not told more than that, so that it may try again: the upstream may just have closed an
+    /// idle connection.
+    fn no_answer(&mut self, ended: Ended, work: &mut Work<'_>) -> Next {
+        if self.current().from == From::Upstream && self.answers == 0 {
+            return self.bad_gateway("the upstream closed the connection without an answer", work);
+        }
+        if !self.reader.is_untouched() {
+            return self.bad_gateway("the upstream cut its answer short", work);
+        }
+        let turn = if ended == Ended::Reset { Turn::Reset } else { Turn::Finish };
+        self.finish_exchange(0, Some(turn), work)
+    }
+
+    /// The head of an answer is whole: one that comes before the answer proper, or that.
+    fn answered(&mut self, answered: Answered, work: &mut Work<'_>) -> Next {
+        let exchange = self.current();
+        let passes = exchange.from == From::Upstream && exchange.version == Version::Http11;
+        let (upgrade, status) = (exchange.upgrade, answered.status);
+        match status {
+            101 if !upgrade => {
+                return self.bad_gateway("the upstream switched protocols unasked", work);
+            }
+            101 if self.plan().is_none_or(|plan| plan.lose.is_none() && plan.replace.is_none()) => {
+                self.write_head(&answered, Out::Bodiless, true, work);
+                work.other.tell(true);
+                let _ = self.finish_exchange(101, None, work);
+                self.state = State::Over(Turn::Tunnel);
+                return Some(Turn::Tunnel);
+            }
+            100 | 102..200 => {
+                if passes {
+                    self.write_head(&answered, Out::Bodiless, true, work);
+                }
+                self.reader.clear();
+                self.state = State::Head;
+                return None;
+            }
+            _ => {}
+        }
+        if upgrade {
+            work.other.tell(false);
+        }
+        self.answers += 1;
+        let due = self.plan().map_or(work.now, |plan| work.now + plan.delay);
+        self.state = State::Delayed(answered, due);
+        None
+    }
+
+    /// What was decided for the answer under way.
+    fn plan(&self) -> Option<&Answer> {
+        self.current().course.as_ref().map(|course| &course.answer)
+    }
+
+    fn write_head(&self, answered: &Answered, body: Out, keep_alive: bool, work: &mut Work<'_>) {
+        let exchange = self.current();
+        let goes = Goes { version: exchange.version, keep_alive };
+        let course = exchange.course.as_deref();
+        heads::answer((&self.reader, answered), body, goes, course, work.out);
+    }
+
+    /// The answer proper goes on, or what was decided happens in its place.
+    fn answer(&mut self, answered: Answered, work: &mut Work<'_>) -> Next {
+        let exchange = self.current();
+        let is_bodiless = answered.is_bodiless(exchange.head_only);
+        let framing = if is_bodiless { Framing::Length(0) } else { answered.framing };
+        let body = match BodyReader::new(framing, &LIMITS) {
+            Ok(body) => body,
+            Err(reject) => return self.bad_gateway(reject.reason, work),
+        };
+        let (status, nothing) = (answered.status, Answer::default());
+        let plan = self.plan().unwrap_or(&nothing);
+        let mut keep_alive = exchange.keep_alive
+            && answered.keep_alive
+            && framing != Framing::Close
+            && status != 101;
+        let to = match (exchange.from, plan.lose, &plan.replace) {
+            (From::Again, ..) => To::Nowhere(Then::Done(0)),
+            (_, Some(lose), _) => To::Nowhere(Then::Lose(lose)),
+            (_, None, Some(reply)) => To::Nowhere(Then::Reply(reply.clone())),
+            (_, None, None) => {
+                if let Some(malformed) = plan.malformed {
+                    return self.break_answer(malformed, &answered, is_bodiless, work);
+                }
+                let way = Way::new(plan, is_bodiless, framing, exchange.version);
+                keep_alive &= way.framing != Out::Raw;
+                self.write_head(&answered, way.framing, keep_alive && !way.cuts, work);
+                To::Client(way)
+            }
+        };
+        self.state = State::Body(Passing { body, status, to, keep_alive });
+        None
+    }
+
+    fn break_answer(
+        &mut self,
+        malformed: Malformed,
+        answered: &Answered,
+        is_bodiless: bool,
+        work: &mut Work<'_>,
+    ) -> Next {
+        let status = match malformed {
+            Malformed::Empty => 0,
+            Malformed::Garbage => {
+                work.out.extend_from_slice(GARBAGE);
+                0
+            }
+            Malformed::Chunk => {
+                let framing = if is_bodiless { Out::Bodiless } else { Out::Chunked };
+                self.write_head(answered, framing, false, work);
+                work.out.extend_from_slice(NO_CHUNK);
+                answered.status
+            }
+        };
+        self.finish_exchange(status, Some(Turn::Finish), work)
+    }
+
+    fn body(&mut self, mut passing: Passing, work: &mut Work<'_>) -> Next {
+        let status = passing.status;
+        if self.broken(work).is_some() {
+            return self.finish_exchange(status, Some(Turn::Close), work);
+        }
+        loop {
+            let Ok((taken, data)) = passing.body.next(work.rest()) else {
+                return self.cut(&passing, work);
+            };
+            work.taken += taken;
+            if let To::Client(way) = &mut passing.to {
+                match way.pass(data, work.out) {
+                    Passed::All => {}
+                    Passed::Cut => return self.finish_exchange(status, Some(way.cut()), work),
+                    Passed::Ended => {
+                        way.finish(None, work.out);
+                        passing.to = To::Nowhere(Then::Done(status));
+                    }
+                }
+            }
+            if passing.body.is_done() {
+                return self.finish_body(passing, work);
+            }
+            if data.is_empty() {
+                return match self.ended {
+                    None => self.wait(State::Body(passing)),
+                    Some(Ended::Finished) if passing.body.is_endless() => {
+                        self.finish_body(passing, work)
+                    }
+                    Some(_) => self.cut(&passing, work),
+                };
+            }
+        }
+    }
+
+    /// The upstream has cut its answer; the client must not take what it has for all of it.
+    fn cut(&mut self, passing: &Passing, work: &mut Work<'_>) -> Next {
+        let turn = match (&passing.to, self.ended) {
+            (To::Client(way), None | Some(Ended::Finished)) if way.framing != Out::Raw => {
+                Turn::Close
+            }
+            _ => Turn::Reset,
+        };
+        self.finish_exchange(passing.status, Some(turn), work)
+    }
+
+    fn finish_body(&mut self, passing: Passing, work: &mut Work<'_>) -> Next {
+        let Passing { body, status, to, keep_alive } = passing;
+        let end = (!keep_alive).then_some(Turn::Finish);
+        match to {
+            To::Client(way) if way.cuts => self.finish_exchange(status, Some(way.cut()), work),
+            To::Client(way) => {
+                way.finish(body.trailers(), work.out);
+                self.finish_exchange(status, end, work)
+            }
+            To::Nowhere(Then::Done(status)) => self.finish_exchange(status, end, work),
+            To::Nowhere(Then::Reply(reply)) => self.reply(&reply, keep_alive, work),
+            To::Nowhere(Then::Lose(Lose::Reset)) => {
+                self.finish_exchange(0, Some(Turn::Reset), work)
+            }
+            To::Nowhere(Then::Lose(Lose::Close)) => {
+                self.finish_exchange(0, Some(Turn::Finish), work)
+            }
+            To::Nowhere(Then::Lose(Lose::Hang)) => {
+                let _ = self.finish_exchange(0, None, work);
+                self.state = State::Hang;
+                None
+            }
+        }
+    }
+}
+
+/// What `Malformed::Garbage` sends in the place of an answer.
+const GARBAGE: &[u8] = b"\x00\xff\x15\x03 chaos \xfe\x80\r\n\x00\x01\r\n\r\n";
+
+/// What `Malformed::Chunk` sends in the place of the first chunk.
+const NO_CHUNK: &[u8] = b"chaos\r\n";
+
+/// What is to be done with the bytes of one turn.
+struct Work<'a> {
+    bytes: &'a [u8],
+    taken: usize,
+    now: Time,
+    other: &'a mut dyn Questions,
+    out: &'a mut Vec<u8>,
+}
+
+impl<'a> Work<'a> {
+    fn rest(&self) -> &'a [u8] {
+        &self.bytes[self.taken..]
+    }
+}

@@ -1,0 +1,227 @@
+//! Heads as they are passed on: the fields of the framing and those that are for one hop are
+//! written anew, all others are copied.
+
+use crate::fault::course::{Course, Edit};
+use crate::http::{AnswerReader, Answered, Asked, Framing, HeadReader, Known, RawField, RawFields};
+use crate::http::{Reply, Version};
+
+/// The field that tells which faults acted.
+const EXPLAIN: &str = "X-Chaos-Faults";
+
+/// How the body of a message that goes out is framed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Out {
+    /// There is none. A length in the head is that of the body that there would be.
+    Bodiless,
+    /// So many bytes.
+    Length(u64),
+    /// Chunks.
+    Chunked,
+    /// Until the connection ends.
+    Raw,
+}
+
+/// How the connection goes on behind an answer.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Goes {
+    /// What the client speaks.
+    pub(super) version: Version,
+    /// It stays open.
+    pub(super) keep_alive: bool,
+}
+
+/// Writes the head of a request.
+pub(super) fn request(reader: &HeadReader, asked: &Asked, edits: &[Edit], out: &mut Vec<u8>) {
+    out.extend_from_slice(reader.line());
+    out.extend_from_slice(b"\r\n");
+    let fields = reader.fields();
+    copy(fields, edits, out, |field| field.known == Known::ContentLength);
+    if asked.framing == Framing::Chunked {
+        line(out, b"Transfer-Encoding", b"chunked");
+    }
+    let mut hop: Vec<&[u8]> = Vec::new();
+    if asked.upgrade {
+        fields.all(Known::Upgrade).for_each(|value| line(out, b"Upgrade", value));
+        hop.push(b"upgrade");
+    }
+    if fields.lists(Known::Te, "trailers") {
+        line(out, b"TE", b"trailers");
+        hop.push(b"TE");
+    }
+    match (asked.keep_alive, asked.version) {
+        (false, _) => hop.push(b"close"),
+        (true, Version::Http10) => hop.push(b"keep-alive"),
+        (true, Version::Http11) => {}
+    }
+    if !hop.is_empty() {
+        line(out, b"Connection", &hop.join(&b", "[..]));
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Writes the head of an answer of the upstream.
+pub(super) fn answer(
+    (reader, answered): (&AnswerReader, &Answered),
+    body: Out,
+    goes: Goes,
+    course: Option<&Course>,
+    out: &mut Vec<u8>,
+) {
+    status_line(answered.status, reader.reason(), out);
+    let fields = reader.fields();
+    let keeps_length = match body {
+        Out::Bodiless => answered.status >= 200 && answered.status != 204,
+        Out::Length(length) => answered.framing == Framing::Length(length),
+        Out::Chunked | Out::Raw => false,
+    };
+    let edits = course.map_or(&[][..], |course| &course.answer.edits);
+    copy(fields, edits, out, |field| field.known == Known::ContentLength && keeps_length);
+    match body {
+        Out::Length(length) if !keeps_length => {
+            out.extend_from_slice(b"Content-Length: ");
+            number(out, length, 10);
+            out.extend_from_slice(b"\r\n");
+        }
+        Out::Chunked => line(out, b"Transfer-Encoding", b"chunked"),
+        Out::Length(_) | Out::Bodiless | Out::Raw => {}
+    }
+    if answered.status == 101 {
+        fields.all(Known::Upgrade).for_each(|value| line(out, b"Upgrade", value));
+        line(out, b"Connection", b"upgrade");
+    } else if answered.status >= 200 {
+        match goes {
+            Goes { keep_alive: false, .. } => line(out, b"Connection", b"close"),
+            Goes { version: Version::Http10, .. } => line(out, b"Connection", b"keep-alive"),
+            Goes { version: Version::Http11, .. } => {}
+        }
+        if let Some(told) = explained(course) {
+            line(out, EXPLAIN.as_bytes(), told.as_bytes());
+        }
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// An answer of our own, with what it tells of faults.
+pub(super) fn own(reply: &Reply, course: Option<&Course>) -> Reply {
+    let reply = reply.clone();
+    match explained(course) {
+        Some(told) => reply.with(EXPLAIN, &told),
+        None => reply,
+    }
+}
+
+/// Which faults acted, if that is to be told.
+fn explained(course: Option<&Course>) -> Option<String> {
+    let course = course.filter(|course| course.explain)?;
+    let acted = course.decided.iter().filter(|decided| !decided.shadow);
+    let words = acted.map(|decided| match decided.drawn.is_empty() {
+        true => decided.kind.to_owned(),
+        false => [decided.kind, &decided.drawn].join(";"),
+    });
+    Some(words.collect::<Vec<_>>().join(", ")).filter(|told| !told.is_empty())
+}
+
+fn status_line(status: u16, reason: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(b"HTTP/1.1 ");
+    number(out, u64::from(status), 10);
+    out.push(b' ');
+    out.extend_from_slice(reason);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Copies what is for the other end, edited. Of the framing, only what `own` says.
+fn copy(
+    fields: RawFields<'_>,
+    edits: &[Edit],
+    out: &mut Vec<u8>,
+    own: impl Fn(&RawField<'_>) -> bool,
+) {
+    let usual = |word: &[u8]| {
+        let words: [&[u8]; 4] = [b"keep-alive", b"close", b"upgrade", b"te"];
+        words.iter().any(|usual| word.eq_ignore_ascii_case(usual))
+    };
+    let names_fields = fields.words(Known::Connection).any(|word| !usual(word));
+    for field in fields.iter() {
+        let passes = match field.known {
+            Known::Connection
+            | Known::KeepAlive
+            | Known::ProxyConnection
+            | Known::Te
+            | Known::TransferEncoding
+            | Known::Upgrade => false,
+            Known::ContentLength => own(&field),
+            // `Connection: host` must not take away where the message goes.
+            Known::Host => true,
+            Known::Expect | Known::Trailer | Known::Other => {
+                !(names_fields && names(fields, field.name))
+            }
+        };
+        if passes && !edits.iter().any(|edit| is_about(edit, field.name)) {
+            line(out, field.name, field.value);
+        }
+    }
+    for (index, edit) in edits.iter().enumerate() {
+        if let Edit::Set(name, value) = edit
+            && !is_framing(name.as_bytes())
+            && !edits[index + 1..].iter().any(|later| is_about(later, name.as_bytes()))
+        {
+            line(out, name.as_bytes(), value);
+        }
+    }
+}
+
+/// True when `Connection` lists the field of this name.
+fn names(fields: RawFields<'_>, name: &[u8]) -> bool {
+    fields.words(Known::Connection).any(|word| word.eq_ignore_ascii_case(name))
+}
+
+/// True when an edit takes the place of the field with this name. The framing is not to be had.
+fn is_about(edit: &Edit, name: &[u8]) -> bool {
+    let (Edit::Set(edited, _) | Edit::Remove(edited)) = edit;
+    edited.as_bytes().eq_ignore_ascii_case(name) && !is_framing(name)
+}
+
+/// True for a field that says where a message ends, or is for one hop: no edit changes it.
+fn is_framing(name: &[u8]) -> bool {
+    !matches!(Known::of(name), Known::Other | Known::Host | Known::Expect)
+}
+
+/// Writes one field. What could end it early is written as a blank.
+fn line(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+    let clean = |byte: &u8| if byte.is_ascii_control() && *byte != b'\t' { b' ' } else { *byte };
+    out.extend_from_slice(name);
+    out.extend_from_slice(b": ");
+    out.extend(value.iter().map(clean));
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Writes the trailers and the end of a body in chunks.
+pub(super) fn last_chunk(trailers: Option<RawFields<'_>>, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"0\r\n");
+    for field in trailers.into_iter().flat_map(RawFields::iter) {
+        line(out, field.name, field.value);
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Writes one chunk; nothing for none, which would end the body.
+pub(super) fn chunk(data: &[u8], out: &mut Vec<u8>) {
+    if !data.is_empty() {
+        number(out, data.len() as u64, 16);
+        out.extend_from_slice(b"\r\n");
+        out.extend_from_slice(data);
+        out.extend_from_slice(b"\r\n");
+    }
+}
+
+fn number(out: &mut Vec<u8>, mut value: u64, base: u64) {
+    let (mut digits, mut at) = ([0; 20], 20); // a u64 has at most 20 digits
+    loop {
+        at -= 1;
+        digits[at] = b"0123456789abcdef"[(value % base) as usize];
+        value /= base;
+        if value == 0 {
+            return out.extend_from_slice(&digits[at..]);
+        }
+    }
+}

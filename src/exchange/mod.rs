@@ -1,0 +1,147 @@
+//! The HTTP exchanges of one connection: what was decided for each of them is carried out on the
+//! bytes of its two directions. No socket, no clock, no thread.
+//!
+//! ```text
+//! client --> [Up: head, decide, body] ------------------------> upstream
+//!                  |  Exchange, in order, at most PIPELINED_MAX
+//!                  v
+//! client <-- [Down: own answer, or the upstream's] <----------- upstream
+//! ```
+//!
+//! Each half belongs to one copy thread. A message is read strictly and written anew: framing and
+//! the fields that are for one hop are ours, all else is as it was. What comes out does not depend
+//! on how the bytes were cut into reads, but for the sizes of chunks.
+
+mod damage;
+
+mod heads;
+
+mod way;
+
+mod up;
+
+mod down;
+
+use crate::fault::course::Course;
+use crate::http::{Limits, Reject, Version};
+use crate::units::Time;
+
+pub use down::{Down, Questions};
+pub use up::{Answers, Up};
+
+/// Requests of one connection that may wait for their answers; the next one waits unread.
+pub const PIPELINED_MAX: usize = 16;
+
+/// Bytes of a request, head and body, that is sent more than once; a longer one is sent once.
+pub const COPY_BYTES_MAX: usize = 64 << 10;
+
+/// What a message may be on its way through. Bodies are not kept, so they have no limit but one:
+/// a length that does not fit 64 bits.
+pub const LIMITS: Limits =
+    Limits { line_bytes: 8 << 10, head_bytes: 32 << 10, fields: 100, body_bytes: usize::MAX - 1 };
+
+/// What the half that answers knows of a request.
+#[derive(Clone, Debug)]
+pub struct Exchange {
+    /// The number of the request on its connection, from 1.
+    pub number: u64,
+    /// What the client speaks.
+    pub version: Version,
+    /// The answer has no body, whatever its head says.
+    pub head_only: bool,
+    /// The client means to send another request.
+    pub keep_alive: bool,
+    /// The client would speak another protocol from here on.
+    pub upgrade: bool,
+    /// Who answers.
+    pub from: From,
+    /// What the faults decided; none when they decided nothing.
+    pub course: Option<Box<Course>>,
+}
+
+/// Who answers a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum From {
+    /// The upstream.
+    Upstream,
+    /// The upstream answers once more to a request that was sent more than once: thrown away.
+    Again,
+    /// The proxy, not before this, as the course's abort says.
+    Proxy(Time),
+    /// The proxy, for it was no request; the connection ends behind the answer.
+    Refused(Reject),
+}
+
+/// What became of the bytes that a half was given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// All that could be done was done: more bytes, a time or the other half are waited for.
+    Wait,
+    /// No HTTP from here on: bytes pass as they come.
+    Tunnel,
+    /// No more bytes will come out: FIN.
+    Finish,
+    /// The message under way was cut: both sides are closed.
+    Close,
+    /// Both sides are reset.
+    Reset,
+}
+
+/// How the source of a half ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// FIN.
+    Finished,
+    /// RST.
+    Reset,
+}
+
+/// An exchange that is over, as told to logs and counters.
+#[derive(Clone, Debug)]
+pub struct Done {
+    /// The number of the request on its connection, from 1.
+    pub number: u64,
+    /// The status that the client was given; 0 for none.
+    pub status: u16,
+    /// It was an answer of the upstream.
+    pub by_upstream: bool,
+    /// What the faults decided; none when they decided nothing.
+    pub course: Option<Box<Course>>,
+    /// Why a message was refused.
+    pub refused: Option<&'static str>,
+}
+
+/// A request whose body broke the rules after its head had been passed on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Broken {
+    /// Its number.
+    pub number: u64,
+    /// What is wrong.
+    pub reject: Reject,
+}
+
+/// Bytes that a half was given and did not take yet, because it waits for something else.
+#[derive(Debug, Default)]
+struct Rest(Vec<u8>);
+
+impl Rest {
+    /// What is to be taken: what was left, or else `fresh`. Never both: a half with a rest does
+    /// not want more.
+    fn with<'a>(&'a self, fresh: &'a [u8]) -> &'a [u8] {
+        if self.0.is_empty() { fresh } else { &self.0 }
+    }
+
+    /// `count` bytes of that were taken.
+    fn keep(mut self, fresh: &[u8], count: usize) -> Rest {
+        match self.0.is_empty() {
+            true => Rest(fresh[count..].to_vec()),
+            false => {
+                self.0.drain(..count);
+                self
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,461 @@
+//! The half towards the upstream: requests are read, decided on and passed on.
+//!
+//! ```text
+//! Head -> Whole -> Delayed -> Body -> Copies --> Head     (the next request)
+//!   |      room?    due?                 \-----> Asked    (an upgrade: tunnel, or the next one)
+//!   \------- Refused --------------------------> Last     (what still comes is thrown away)
+//! ```
+
+use super::{Broken, COPY_BYTES_MAX, Ended, Exchange, From, LIMITS, Rest, Turn, heads};
+use crate::fault::course::{Abort, Course};
+use crate::http::{Asked, BodyReader, Framing, HeadReader, Reject, Version};
+use crate::units::{Span, Time};
+
+/// What the half towards the upstream knows of the other one, and of the faults.
+pub trait Answers {
+    /// True when another exchange may be given.
+    fn has_room(&mut self) -> bool;
+
+    /// Gives an exchange that follows all those given before.
+    fn give(&mut self, exchange: Exchange);
+
+    /// The body of a request broke the rules after its exchange was given.
+    fn break_off(&mut self, broken: Broken);
+
+    /// What the upstream said to an upgrade: whether there is a tunnel now. Told once.
+    fn verdict(&mut self) -> Option<bool>;
+
+    /// True when no further request will be answered.
+    fn is_closing(&self) -> bool;
+
+    /// What the faults decide for the request whose head has been read.
+    fn decide(&mut self, head: &HeadReader) -> Option<Box<Course>>;
+}
+
+/// Reads requests of a client and passes them on.
+#[derive(Debug)]
+pub struct Up {
+    state: State,
+    reader: HeadReader,
+    rest: Rest,
+    ended: Option<Ended>,
+    /// The number of the request under way, or of the last one.
+    number: u64,
+    /// How long a head may take, from its first byte to its end.
+    head_span: Span,
+    /// When the head under way is too late.
+    late: Time,
+}
+
+#[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "a connection has one")]
+enum State {
+    Head,
+    /// Waits for room among those that wait for their answers.
+    Whole(Asked),
+    Delayed(Asked, Option<Box<Course>>, Time),
+    /// Waits for room for its answer.
+    Refused(Reject),
+    Body(Sending),
+    Copies(Asked, Copies),
+    /// Waits for what the upstream says to an upgrade.
+    Asked,
+    Last,
+}
+
+/// A request whose body is coming.
+#[derive(Debug)]
+struct Sending {
+    asked: Asked,
+    body: BodyReader,
+    to: To,
+}
+
+#[derive(Debug)]
+enum To {
+    Upstream(Option<Copies>),
+    /// Thrown away; this is given when it is whole.
+    Nowhere(Box<Exchange>),
+}
+
+/// A request to be sent again.
+#[derive(Debug)]
+struct Copies {
+    left: u32,
+    text: Vec<u8>,
+}
+
+/// Goes on with the next state, or gives the turn back.
+type Next = Option<Turn>;
+
+impl Up {
+    /// Waits for the first request. A head may take `head_span`.
+    pub fn new(head_span: Span) -> Up {
+        Up {
+            state: State::Head,
+            reader: HeadReader::new(&LIMITS),
+            rest: Rest::default(),
+            ended: None,
+            number: 0,
+            head_span,
+            late: Time::NEVER,
+        }
+    }
+
+    /// True when more bytes may be given.
+    pub fn wants(&self) -> bool {
+        self.rest.0.is_empty() && !self.is_delayed() && !self.waits_for_answers()
+    }
+
+    /// When to take another turn, whatever happens.
+    pub fn due(&self) -> Time {
+        match &self.state {
+            State::Head => self.late,
+            State::Delayed(_, _, due) => *due,
+            State::Whole(_)
+            | State::Refused(_)
+            | State::Body(_)
+            | State::Copies(..)
+            | State::Asked
+            | State::Last => Time::NEVER,
+        }
+    }
+
+    /// True when a fault holds a request until a time.
+    pub fn is_delayed(&self) -> bool {
+        matches!(self.state, State::Delayed(..))
+    }
+
+    /// True when only the other half can make it go on.
+    pub fn waits_for_answers(&self) -> bool {
+        matches!(self.state, State::Whole(_) | State::Refused(_) | State::Copies(..) | State::Asked)
+    }
+
+    /// The faults have changed: what they delayed goes on.
+    pub fn release(&mut self, now: Time) {
+        if let State::Delayed(_, _, due) = &mut self.state {
+            *due = now;
+        }
+    }
+
+    /// The client has ended: nothing comes behind what was given.
+    pub fn end(&mut self, ended: Ended) {
+        self.ended = Some(ended);
+    }
+
+    /// The upstream takes no more: what comes is thrown away, and the other half tells how it ends.
+    pub fn lose_upstream(&mut self) {
+        self.state = State::Last;
+        self.late = Time::NEVER;
+    }
+
+    /// What was given and not taken, for a tunnel.
+    pub fn take_rest(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.rest.0)
+    }
+
+    /// Takes bytes of the client, and puts out what goes to the upstream now. After an end there
+    /// is no further turn.
+    pub fn turn(
+        &mut self,
+        fresh: &[u8],
+        now: Time,
+        other: &mut dyn Answers,
+        out: &mut Vec<u8>,
+    ) -> Turn {
+        let rest = std::mem::take(&mut self.rest);
+        let bytes = rest.with(fresh);
+        let mut work = Work { bytes, taken: 0, now, other, out };
+        let turn = loop {
+            if let Some(turn) = self.step(&mut work) {
+                break turn;
+            }
+        };
+        let taken = work.taken;
+        self.rest = rest.keep(fresh, taken);
+        turn
+    }
+
+    fn step(&mut self, work: &mut Work<'_>) -> Next {
+        if work.other.is_closing() {
+            self.lose_upstream();
+        }
+        match std::mem::replace(&mut self.state, State::Last) {
+            State::Head => self.head(work),
+            State::Whole(asked) => self.whole(asked, work),
+            State::Delayed(asked, course, due) if work.now < due => {
+                self.wait(State::Delayed(asked, course, due))
+            }
+            State::Delayed(asked, course, _) => self.begin(asked, course, work),
+            State::Refused(reject) => self.refused(reject, work),
+            State::Body(sending) => self.body(sending, work),
+            State::Copies(asked, copies) => self.copies(asked, copies, work),
+            State::Asked => match work.other.verdict() {
+                Some(true) => Some(Turn::Tunnel),
+                Some(false) => self.next(),
+                None => self.wait_or_end(State::Asked),
+            },
+            State::Last => {
+                work.taken = work.bytes.len();
+                self.wait_or_end(State::Last)
+            }
+        }
+    }
+
+    fn wait(&mut self, state: State) -> Next {
+        self.state = state;
+        Some(Turn::Wait)
+    }
+
+    /// Waits for more bytes, unless there will be none.
+    fn wait_or_end(&mut self, state: State) -> Next {
+        self.state = state;
+        match self.ended {
+            None => Some(Turn::Wait),
+            Some(Ended::Finished) => Some(Turn::Finish),
+            Some(Ended::Reset) => Some(Turn::Reset),
+        }
+    }
+
+    /// Waits for the next request.
+    fn next(&mut self) -> Next {
+        self.reader.clear();
+        self.state = State::Head;
+        None
+    }
+
+    fn head(&mut self, work: &mut Work<'_>) -> Next {
+        let rest = work.rest();
+        if self.reader.is_untouched() {
+            if rest.is_empty() {
+                return self.wait_or_end(State::Head);
+            }
+            self.late = work.now + self.head_span;
+            if rest[0] == TLS_HANDSHAKE {
+                return self.refuse(Reject { status: 400, reason: LIKE_TLS }, work);
+            }
+        }
+        match self.reader.take(rest) {
+            Err(reject) => {
+                let is_preface = reject.status == 505 && self.reader.line().starts_with(b"PRI ");
+                let reason = if is_preface { LIKE_HTTP2 } else { reject.reason };
+                self.refuse(Reject { reason, ..reject }, work)
+            }
+            Ok((taken, Some(asked))) => {
+                work.taken += taken;
+                self.late = Time::NEVER;
+                self.state = State::Whole(asked);
+                None
+            }
+            Ok((taken, None)) => {
+                work.taken += taken;
+                if work.now >= self.late {
+                    let reason = "the head of the request came too slowly";
+                    return self.refuse(Reject { status: 408, reason }, work);
+                }
+                self.wait_or_end(State::Head)
+            }
+        }
+    }
+
+    fn whole(&mut self, asked: Asked, work: &mut Work<'_>) -> Next {
+        if let Err(reject) = BodyReader::new(asked.framing, &LIMITS) {
+            return self.refuse(reject, work);
+        }
+        if !work.other.has_room() {
+            return self.wait(State::Whole(asked));
+        }
+        self.number += 1;
+        let course = work.other.decide(&self.reader);
+        let due = course.as_ref().map_or(work.now, |course| work.now + course.delay);
+        self.state = State::Delayed(asked, course, due);
+        None
+    }
+
+    /// The head goes on, or the body is read for an answer of our own.
+    fn begin(&mut self, asked: Asked, course: Option<Box<Course>>, work: &mut Work<'_>) -> Next {
+        let body = match BodyReader::new(asked.framing, &LIMITS) {
+            Ok(body) => body,
+            Err(reject) => return self.refuse(reject, work),
+        };
+        let mut exchange = self.exchange(&asked, From::Upstream);
+        let to = match course.as_ref().map(|course| (&course.abort, course.duplicates)) {
+            Some((Some(abort), _)) => {
+                let wait = if let Abort::Reply(_, span) = abort { *span } else { Span::ZERO };
+                exchange.from = From::Proxy(work.now + wait);
+                exchange.upgrade = false;
+                if asked.expects_continue {
+                    // The body may come or not: nothing can be read behind the answer.
+                    work.other.give(Exchange { keep_alive: false, course, ..exchange });
+                    self.state = State::Last;
+                    return None;
+                }
+                exchange.keep_alive &= matches!(abort, Abort::Reply(..));
+                exchange.course = course;
+                To::Nowhere(Box::new(exchange))
+            }
+            decided => {
+                let again = decided.map_or(0, |(_, duplicates)| duplicates);
+                let edits = course.as_ref().map_or(&[][..], |course| &course.request_edits);
+                let from = work.out.len();
+                heads::request(&self.reader, &asked, edits, work.out);
+                let copies = (again > 0 && asked.keep_alive && !asked.upgrade)
+                    .then(|| Copies { left: again, text: work.out[from..].to_vec() });
+                exchange.course = course;
+                work.other.give(exchange);
+                To::Upstream(copies)
+            }
+        };
+        self.state = State::Body(Sending { asked, body, to });
+        None
+    }
+
+    fn exchange(&self, asked: &Asked, from: From) -> Exchange {
+        Exchange {
+            number: self.number,
+            version: asked.version,
+            head_only: asked.head_only,
+            keep_alive: asked.keep_alive,
+            upgrade: asked.upgrade,
+            from,
+            course: None,
+        }
+    }
+
+    fn body(&mut self, mut sending: Sending, work: &mut Work<'_>) -> Next {
+        loop {
+            let (taken, data) = match sending.body.next(work.rest()) {
+                Ok(found) => found,
+                Err(reject) => return self.break_off(sending, reject, work),
+            };
+            work.taken += taken;
+            let from = work.out.len();
+            match (&sending.to, sending.asked.framing) {
+                (To::Nowhere(_), _) => {}
+                (To::Upstream(_), Framing::Chunked) => heads::chunk(data, work.out),
+                (To::Upstream(_), _) => work.out.extend_from_slice(data),
+            }
+            let is_done = sending.body.is_done();
+            if let To::Upstream(copies) = &mut sending.to {
+                if is_done && sending.asked.framing == Framing::Chunked {
+                    heads::last_chunk(sending.body.trailers(), work.out);
+                }
+                keep_copy(copies, &work.out[from..]);
+            }
+            if is_done {
+                return self.finish_request(sending, work);
+            }
+            if data.is_empty() {
+                return self.wait_or_end(State::Body(sending));
+            }
+        }
+    }
+
+    fn finish_request(&mut self, sending: Sending, work: &mut Work<'_>) -> Next {
+        let asked = sending.asked;
+        match sending.to {
+            To::Nowhere(own) => {
+                let keep_alive = own.keep_alive;
+                work.other.give(*own);
+                match keep_alive {
+                    true => self.next(),
+                    false => None, // the state is Last already
+                }
+            }
+            To::Upstream(copies) => {
+                let copies = copies.unwrap_or(Copies { left: 0, text: Vec::new() });
+                self.state = State::Copies(asked, copies);
+                None
+            }
+        }
+    }
+
+    /// Sends the request again, as often as was decided.
+    fn copies(&mut self, asked: Asked, mut copies: Copies, work: &mut Work<'_>) -> Next {
+        while copies.left > 0 {
+            if !work.other.has_room() {
+                return self.wait(State::Copies(asked, copies));
+            }
+            work.other.give(self.exchange(&asked, From::Again));
+            work.out.extend_from_slice(&copies.text);
+            copies.left -= 1;
+        }
+        match asked {
+            Asked { upgrade: true, .. } => self.state = State::Asked,
+            Asked { keep_alive: true, .. } => return self.next(),
+            Asked { .. } => {} // the state is Last already
+        }
+        None
+    }
+
+    /// The body of a request broke the rules.
+    fn break_off(&mut self, sending: Sending, reject: Reject, work: &mut Work<'_>) -> Next {
+        work.taken = work.bytes.len();
+        match sending.to {
+            To::Upstream(_) => work.other.break_off(Broken { number: self.number, reject }),
+            To::Nowhere(_) => work.other.give(self.refusal(reject)),
+        }
+        None // the state is Last already
+    }
+
+    /// What came is no request.
+    fn refuse(&mut self, reject: Reject, work: &mut Work<'_>) -> Next {
+        work.taken = work.bytes.len();
+        self.late = Time::NEVER;
+        self.number += 1;
+        self.state = State::Refused(reject);
+        None
+    }
+
+    /// It is answered behind all others, and then the connection ends.
+    fn refused(&mut self, reject: Reject, work: &mut Work<'_>) -> Next {
+        if !work.other.has_room() {
+            return self.wait(State::Refused(reject));
+        }
+        work.other.give(self.refusal(reject));
+        None // the state is Last already
+    }
+
+    fn refusal(&self, reject: Reject) -> Exchange {
+        Exchange {
+            number: self.number,
+            version: Version::Http11,
+            head_only: false,
+            keep_alive: false,
+            upgrade: false,
+            from: From::Refused(reject),
+            course: None,
+        }
+    }
+}
+
+/// What is to be done with the bytes of one turn.
+struct Work<'a> {
+    bytes: &'a [u8],
+    taken: usize,
+    now: Time,
+    other: &'a mut dyn Answers,
+    out: &'a mut Vec<u8>,
+}
+
+impl<'a> Work<'a> {
+    fn rest(&self) -> &'a [u8] {
+        &self.bytes[self.taken..]
+    }
+}
+
+/// The first byte of TLS.
+const TLS_HANDSHAKE: u8 = 0x16;
+
+const LIKE_TLS: &str = "this looks like TLS; use protocol tcp";
+const LIKE_HTTP2: &str = "this looks like HTTP/2; use protocol tcp";
+
+/// Keeps what was sent, to send it again; one that grows too long is forgotten.
+fn keep_copy(copies: &mut Option<Copies>, sent: &[u8]) {
+    if let Some(kept) = copies {
+        kept.text.extend_from_slice(sent);
+        if kept.text.len() > COPY_BYTES_MAX {
+            *copies = None;
+        }
+    }
+}

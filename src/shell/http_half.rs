@@ -1,0 +1,275 @@
+//! What the two copy threads of an http route share, and the half of the exchange machine that
+//! each of them has. Exchanges go from one to the other in a bounded channel; who must wait for
+//! the other rings and is rung.
+
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering, fence};
+use std::sync::{Arc, OnceLock};
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+
+use crate::control::Generation;
+use crate::exchange::{Answers, Broken, Done, Down, Ended, Exchange, From, PIPELINED_MAX};
+use crate::exchange::{Questions, Turn, Up};
+use crate::fault::course::Course;
+use crate::http::HeadReader;
+use crate::shell::link::Link;
+use crate::shell::sys::{Bell, Watch};
+use crate::units::{Span, Time};
+
+/// How long the head of a request may take, from its first byte to its last.
+pub const HEAD_SPAN: Span = Span::from_ms(10_000);
+
+/// What both halves see.
+struct Shared {
+    /// Rung for the half towards the client: an answer of our own is due, or there is news.
+    down: Bell,
+    /// Rung for the half towards the upstream. Made when it first has to wait for the other.
+    up: OnceLock<Bell>,
+    /// What the upstream said to an upgrade: 0 nothing, 1 no, 2 yes.
+    verdict: AtomicU8,
+    closing: AtomicBool,
+    client_finished: AtomicBool,
+    broken: OnceLock<Broken>,
+}
+
+impl Shared {
+    fn ring_up(&self) {
+        // Who waits makes its bell first and then looks again; here it is the other way round.
+        fence(Ordering::SeqCst);
+        if let Some(bell) = self.up.get() {
+            bell.ring();
+        }
+    }
+}
+
+/// One half of the exchange machine, and its way to the other one.
+pub enum Half {
+    /// Towards the upstream.
+    Up(Up, Asking),
+    /// Towards the client.
+    Down(Down, Answering),
+}
+
+/// The way of the half towards the upstream to the other one.
+pub struct Asking {
+    shared: Arc<Shared>,
+    sender: Sender<Exchange>,
+}
+
+/// The way of the half towards the client to the other one.
+pub struct Answering {
+    shared: Arc<Shared>,
+    receiver: Receiver<Exchange>,
+}
+
+/// Both halves of a connection: towards the upstream, towards the client.
+pub fn pair() -> std::io::Result<(Half, Half)> {
+    let (sender, receiver) = bounded(PIPELINED_MAX);
+    let shared = Arc::new(Shared {
+        down: Bell::new()?,
+        up: OnceLock::new(),
+        verdict: AtomicU8::new(0),
+        closing: AtomicBool::new(false),
+        client_finished: AtomicBool::new(false),
+        broken: OnceLock::new(),
+    });
+    let asking = Asking { shared: Arc::clone(&shared), sender };
+    let answering = Answering { shared, receiver };
+    Ok((Half::Up(Up::new(HEAD_SPAN), asking), Half::Down(Down::default(), answering)))
+}
+
+/// What a half takes its turn with.
+pub struct Seen<'a> {
+    /// Bytes that were read just now.
+    pub fresh: &'a [u8],
+    /// The time.
+    pub now: Time,
+    /// The connection.
+    pub link: &'a Link,
+    /// The faults in force.
+    pub generation: &'a Generation,
+}
+
+impl Half {
+    /// Takes bytes, and puts out what goes on now.
+    pub fn turn(&mut self, seen: &Seen<'_>, out: &mut Vec<u8>) -> Turn {
+        match self {
+            Half::Up(up, asking) => {
+                let mut ask = Ask { asking, seen };
+                let turn = up.turn(seen.fresh, seen.now, &mut ask, out);
+                if turn != Turn::Wait || !up.waits_for_answers() || asking.shared.up.get().is_some()
+                {
+                    return turn;
+                }
+                let Ok(bell) = Bell::new() else { return Turn::Reset };
+                let _ = asking.shared.up.set(bell); // nobody else makes one
+                fence(Ordering::SeqCst);
+                up.turn(&[], seen.now, &mut Ask { asking, seen }, out)
+            }
+            Half::Down(down, answering) => down.turn(seen.fresh, seen.now, answering, out),
+        }
+    }
+
+    /// True when more bytes may be given.
+    pub fn wants(&self) -> bool {
+        match self {
+            Half::Up(up, _) => up.wants(),
+            Half::Down(down, _) => down.wants(),
+        }
+    }
+
+    /// When to take another turn, whatever happens.
+    pub fn due(&self) -> Time {
+        match self {
+            Half::Up(up, _) => up.due(),
+            Half::Down(down, _) => down.due(),
+        }
+    }
+
+    /// True when a fault holds something until a time.
+    pub fn is_delayed(&self) -> bool {
+        match self {
+            Half::Up(up, _) => up.is_delayed(),
+            Half::Down(down, _) => down.is_delayed(),
+        }
+    }
+
+    /// The faults have changed: what they delayed goes on.
+    pub fn release(&mut self, now: Time) {
+        match self {
+            Half::Up(up, _) => up.release(now),
+            Half::Down(down, _) => down.release(now),
+        }
+    }
+
+    /// Nothing comes behind what was given.
+    pub fn end(&mut self, ended: Ended) {
+        match self {
+            Half::Up(up, _) => up.end(ended),
+            Half::Down(down, _) => down.end(ended),
+        }
+    }
+
+    /// What was given and not taken, for a tunnel.
+    pub fn take_rest(&mut self) -> Vec<u8> {
+        match self {
+            Half::Up(up, _) => up.take_rest(),
+            Half::Down(down, _) => down.take_rest(),
+        }
+    }
+
+    /// The exchanges that ended since the last call.
+    pub fn take_done(&mut self) -> Vec<Done> {
+        match self {
+            Half::Up(..) => Vec::new(),
+            Half::Down(down, _) => down.take_done(),
+        }
+    }
+
+    /// What it may be woken by.
+    pub fn watch(&self) -> Option<Watch<'_>> {
+        match self {
+            Half::Up(_, asking) => asking.shared.up.get().map(Bell::watch),
+            Half::Down(_, answering) => Some(answering.shared.down.watch()),
+        }
+    }
+
+    /// It was woken.
+    pub fn hush(&self) {
+        match self {
+            Half::Up(_, asking) => asking.shared.up.get().into_iter().for_each(Bell::hush),
+            Half::Down(_, answering) => answering.shared.down.hush(),
+        }
+    }
+
+    /// Its target takes no more. True when the other half will tell how the connection ends.
+    pub fn lose_target(&mut self) -> bool {
+        match self {
+            Half::Up(up, _) => {
+                up.lose_upstream();
+                true
+            }
+            Half::Down(..) => false,
+        }
+    }
+
+    /// It has passed its FIN on.
+    pub fn finish(&self) {
+        if let Half::Up(_, asking) = self {
+            asking.shared.client_finished.store(true, Ordering::SeqCst);
+            asking.shared.down.ring();
+        }
+    }
+}
+
+/// The half towards the upstream at its turn.
+struct Ask<'a> {
+    asking: &'a Asking,
+    seen: &'a Seen<'a>,
+}
+
+impl Answers for Ask<'_> {
+    fn has_room(&mut self) -> bool {
+        !self.asking.sender.is_full()
+    }
+
+    fn give(&mut self, exchange: Exchange) {
+        let rings = !matches!(exchange.from, From::Upstream | From::Again);
+        // There was room, and nobody else gives any; without a receiver all is over.
+        let _ = self.asking.sender.try_send(exchange);
+        if rings {
+            self.asking.shared.down.ring();
+        }
+    }
+
+    fn break_off(&mut self, broken: Broken) {
+        let _ = self.asking.shared.broken.set(broken); // there is one at most
+        self.asking.shared.down.ring();
+    }
+
+    fn verdict(&mut self) -> Option<bool> {
+        match self.asking.shared.verdict.swap(0, Ordering::SeqCst) {
+            0 => None,
+            said => Some(said == 2),
+        }
+    }
+
+    fn is_closing(&self) -> bool {
+        self.asking.shared.closing.load(Ordering::SeqCst)
+    }
+
+    fn decide(&mut self, _head: &HeadReader) -> Option<Box<Course>> {
+        let _ = (self.seen.link, self.seen.generation);
+        None
+    }
+}
+
+impl Questions for Answering {
+    fn next(&mut self) -> Option<Exchange> {
+        let was_full = self.receiver.is_full();
+        let next = self.receiver.try_recv().ok();
+        if was_full {
+            self.shared.ring_up();
+        }
+        next
+    }
+
+    fn broken(&self) -> Option<Broken> {
+        self.shared.broken.get().copied()
+    }
+
+    fn tell(&mut self, tunnel: bool) {
+        self.shared.verdict.store(1 + u8::from(tunnel), Ordering::SeqCst);
+        self.shared.ring_up();
+    }
+
+    fn close(&mut self) {
+        if !self.shared.closing.swap(true, Ordering::SeqCst) {
+            self.shared.ring_up();
+        }
+    }
+
+    fn is_finished(&self) -> bool {
+        self.shared.client_finished.load(Ordering::SeqCst)
+    }
+}
