@@ -5,7 +5,7 @@ RELEASE := $(CARGO_TARGET_DIR)/release/chaos-proxy
 STATIC := $(CARGO_TARGET_DIR)/static/chaos-proxy
 
 .DEFAULT_GOAL := help
-.PHONY: help run check fmt clippy test docs slow bench static image image-test smoke clients metrics \
+.PHONY: help run check fmt clippy test docs slow bench static image deploy-check image-test smoke clients metrics \
 	http-clients fuzz-build release clean
 
 help: ## list these targets
@@ -40,7 +40,10 @@ static: ## the small static binary; prints its size and SHA-256
 image: static ## the image with that binary and nothing else, as TAG (default: chaos-proxy:latest)
 	scripts/image $(STATIC) $(TAG)
 
-image-test: $(if $(BINARY),,static) ## run the image with podman beside the binary BINARY (default: static), and compare
+deploy-check: $(if $(BINARY),,static) ## do compose and Kubernetes take what is under deploy/?
+	scripts/deploy-check $(or $(BINARY),$(STATIC))
+
+image-test: deploy-check ## run the image with podman beside the binary BINARY (default: static), and compare
 	tests/image/run $(or $(BINARY),$(STATIC))
 
 smoke: $(if $(BINARY),,release) ## try BINARY (default: a release build) with redis, nginx and curl

@@ -117,7 +117,7 @@ def observe(proxy: str) -> list[str]:
         client.sendall(b"ping")
         came = client.recv(4)
         late_ms = (time.monotonic() - begun) * 1000
-    seen.append(f"slow: {came!r}, 100 to 400 ms late {100 <= late_ms < 400}")
+    seen.append(f"slow: {came!r}, 100 to 2000 ms late {100 <= late_ms < 2000}")
 
     ends = ""
     for _ in range(DROPS):
@@ -128,7 +128,7 @@ def observe(proxy: str) -> list[str]:
     begun = time.monotonic()
     _, end = talk(proxy, 7004, b"", then_fin=False)
     after_ms = (time.monotonic() - begun) * 1000
-    seen.append(f"idle: {end}, after 200 to 600 ms {200 <= after_ms < 600}")
+    seen.append(f"idle: {end}, after 200 to 2000 ms {200 <= after_ms < 2000}")
 
     came, end = talk(proxy, 7005, b"", then_fin=False)
     seen.append(f"nobody: {len(came)} bytes, then {end}")

@@ -5,21 +5,44 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 from pathlib import Path
 
-# crun refuses hybrid cgroups, and some machines refuse to raise the limits that are the default;
-# there is no journal to log into in a container of a CI.
+# runc, for crun refuses hybrid cgroups; and no journal, for there may be none to log into.
 SETTINGS = """
 [containers]
-default_ulimits = ["nofile=4096:8192", "nproc=4096:8192"]
 log_driver = "k8s-file"
 [engine]
-runtime = "runc"
+runtime = "runc-bounded"
+runtime_supports_json = ["runc-bounded"]
 cgroup_manager = "cgroupfs"
 events_logger = "file"
+[engine.runtimes]
+runc-bounded = ["{runtime}"]
 [network]
 network_backend = "netavark"
 network_config_dir = "{networks}"
+"""
+
+# podman asks for a million descriptors. Where even root may not raise its limits, runc would refuse
+# to start anything: it is asked for what there is.
+RUNTIME = """#!{python}
+import json, os, resource, sys
+path = None
+if "create" in sys.argv:
+    path = sys.argv[sys.argv.index("--bundle") + 1] + "/config.json"
+elif "exec" in sys.argv:
+    path = sys.argv[sys.argv.index("--process") + 1]
+if path:
+    with open(path) as file:
+        spec = json.load(file)
+    for limit in spec.get("process", spec).get("rlimits", []):
+        most = resource.getrlimit(getattr(resource, limit["type"]))[1]
+        if most != resource.RLIM_INFINITY:
+            limit.update({{key: min(limit[key], most) for key in ("soft", "hard")}})
+    with open(path, "w") as file:
+        json.dump(spec, file)
+os.execvp("runc", ["runc", *sys.argv[1:]])
 """
 
 HARDENED = [
@@ -37,8 +60,11 @@ class Podman:
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir()
+        runtime = folder / "runc-bounded"
+        runtime.write_text(RUNTIME.format(python=sys.executable))
+        runtime.chmod(0o755)
         settings = folder / "containers.conf"
-        settings.write_text(SETTINGS.format(networks=folder / "networks"))
+        settings.write_text(SETTINGS.format(networks=folder / "networks", runtime=runtime))
         self.env = os.environ | {
             "CONTAINERS_CONF": str(settings),
             "DISABLE_HC_SYSTEMD": "true",  # health checks run when they are asked to
@@ -70,7 +96,8 @@ class Podman:
 
     def inspect(self, what: str, kind: str = "container") -> dict:
         """What podman knows of it."""
-        return json.loads(self.do(kind, "inspect", what))[0]
+        known = json.loads(self.do(kind, "inspect", what))
+        return known[0] if isinstance(known, list) else known  # pods come alone
 
     def create(self, name: str, *args: str) -> None:
         """Creates a container, hardened, to be removed at the end."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -53,9 +54,10 @@ def inside(pid: int) -> list[str]:
     return ["nsenter", f"--target={pid}", "--net"]
 
 
-def ms_between(begun: float, text: str) -> float:
-    """From a time of day to one that is written as in the log."""
-    return (datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp() - begun) * 1000
+def timestamp(text: str) -> float:
+    """The time of day, as logs write it; digits beyond microseconds do not count."""
+    text = re.sub(r"(\.\d{6})\d+", r"\1", text.replace("Z", "+00:00"))
+    return datetime.fromisoformat(text).timestamp()
 
 
 class Place:
@@ -96,12 +98,12 @@ class Place:
     def wait_for(self, event: str) -> dict:
         """The first event of this kind in the log."""
         deadline = time.monotonic() + PATIENCE_S
-        while time.monotonic() < deadline:
+        has_ended = False
+        while not has_ended and time.monotonic() < deadline:
+            has_ended = self.has_ended()  # before its last words are read
             for line in self.log().splitlines():
                 if f'"event":"{event}"' in line:
                     return json.loads(line)
-            if self.has_ended():
-                break
             time.sleep(0.01)
         raise RuntimeError(f"{self.name}: no {event} in its log:\n{self.log()}")
 
@@ -145,7 +147,7 @@ class Process(Place):
                 copy(config, path)
         env = IMAGE_ENV | ({} if self.in_root else {"CHAOS_PROXY_CONFIG": str(path)})
         self.env = {"PATH": os.environ["PATH"]} | env
-        self.begun = time.time()
+        self.begun = self.started = time.time()
         with open(self.work / "log", "w") as log:
             command = [*self.network(), *self.command, *args]
             self.child = subprocess.Popen(command, env=self.env, stderr=log)
@@ -161,7 +163,9 @@ class Process(Place):
 
     def stop(self) -> int:
         self.child.send_signal(signal.SIGTERM)
-        return self.child.wait(PATIENCE_S)
+        code = self.child.wait(PATIENCE_S)
+        self.ended = time.time()
+        return code
 
     def health(self, *args: str) -> tuple[int, str]:
         command = [*self.network(), *self.command, "health", *args]
@@ -193,6 +197,7 @@ class Container(Place):
         self.podman.do("start", self.id)
         known = self.podman.inspect(self.id)
         self.pid = known["State"]["Pid"]
+        self.started = timestamp(known["State"]["StartedAt"])
         if self.on != "none":
             self.proxy = known["NetworkSettings"]["Networks"][self.on]["IPAddress"]
 
@@ -211,6 +216,7 @@ class Container(Place):
 
     def stop(self) -> int:
         self.podman.do("stop", self.id)
+        self.ended = timestamp(self.podman.inspect(self.id)["State"]["FinishedAt"])
         return self.code()
 
     def health(self, *args: str) -> tuple[int, str]:
