@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
+use std::time::Duration;
 
 use chaos_proxy::admin::{self, AdminOptions};
 use chaos_proxy::config;
@@ -12,7 +13,7 @@ use chaos_proxy::shell::admin_server::{AdminServer, Limits};
 use chaos_proxy::shell::listener::Bound;
 use serde_json::{Value, json};
 
-use crate::support::connect;
+use crate::support::{End, PATIENCE, connect, expect, read_all};
 
 /// A proxy in this process with the API, and no other route than one that nobody uses.
 pub(crate) struct Served {
@@ -136,4 +137,38 @@ impl Api {
     pub(crate) fn remove(&mut self, name: &str) {
         self.ask(204, "DELETE", &format!("/proxies/p/toxics/{name}"), "");
     }
+}
+
+/// The API, and a proxy called `p` to `upstream`.
+pub(crate) struct Proxied {
+    /// The proxy and its API.
+    pub(crate) served: Served,
+    /// A connection to it.
+    pub(crate) api: Api,
+    /// Where `p` listens.
+    pub(crate) addr: SocketAddr,
+}
+
+/// Starts them.
+pub(crate) fn proxied(upstream: SocketAddr) -> Proxied {
+    let served = served();
+    let mut api = Api::connect(served.addr);
+    let addr = api.create("p", upstream);
+    Proxied { served, api, addr }
+}
+
+/// A client that is through to an echo.
+pub(crate) fn live(addr: SocketAddr) -> TcpStream {
+    let mut client = connect(addr);
+    client.write_all(b"hello").unwrap();
+    expect(&client, "hello");
+    client
+}
+
+/// Nothing comes for a moment.
+#[track_caller]
+pub(crate) fn expect_silence(client: &TcpStream) {
+    client.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+    assert_eq!(read_all(client), (Vec::new(), End::Silence));
+    client.set_read_timeout(Some(PATIENCE)).unwrap();
 }

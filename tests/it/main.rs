@@ -47,6 +47,8 @@ mod admin_attacks;
 
 mod toxiproxy;
 
+mod live_changes;
+
 mod metrics;
 
 mod http_route;

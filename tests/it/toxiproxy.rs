@@ -1,44 +1,14 @@
 //! Where Toxiproxy crashes, freezes or forgets, and we do not: by way of its own API.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{Shutdown, TcpStream};
 use std::time::Duration;
 
 use serde_json::json;
 
-use crate::api::{Api, Served, served};
+use crate::api::{Proxied, expect_silence, live, proxied};
 use crate::support::{End, PATIENCE, assert_took, connect, eventually, expect, read_all};
 use crate::upstreams::{self, Unreachable, Upstream, echo_back, gate};
-
-/// The API, and a proxy called `p` to `upstream`.
-struct Proxied {
-    served: Served,
-    api: Api,
-    addr: SocketAddr,
-}
-
-fn proxied(upstream: SocketAddr) -> Proxied {
-    let served = served();
-    let mut api = Api::connect(served.addr);
-    let addr = api.create("p", upstream);
-    Proxied { served, api, addr }
-}
-
-/// A client that is through to an echo.
-fn live(addr: SocketAddr) -> TcpStream {
-    let mut client = connect(addr);
-    client.write_all(b"hello").unwrap();
-    expect(&client, "hello");
-    client
-}
-
-/// Nothing comes for a moment.
-#[track_caller]
-fn expect_silence(client: &TcpStream) {
-    client.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
-    assert_eq!(read_all(client), (Vec::new(), End::Silence));
-    client.set_read_timeout(Some(PATIENCE)).unwrap();
-}
 
 #[test]
 fn an_upstream_that_swallows_the_dial_freezes_nothing() {
