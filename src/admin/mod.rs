@@ -12,6 +12,8 @@ mod json;
 
 mod wire;
 
+mod print;
+
 mod toxiproxy;
 
 #[cfg(test)]
@@ -247,7 +249,7 @@ fn find<'a>(method: &str, segments: &'a [String]) -> Result<Call<'a>, Reply> {
 /// An error as Toxiproxy's clients expect it: JSON that calls itself text.
 fn error(status: u16, text: &str) -> Reply {
     let mut body = String::from("{\"error\":");
-    wire::print_text(text, &mut body);
+    print::print_text(text, &mut body);
     body.push_str(&format!(",\"status\":{status}}}"));
     Reply::text(status, &body)
 }

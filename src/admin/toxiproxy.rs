@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 use std::slice;
 
 use super::json::{self, Json};
+use super::print;
 use super::wire::{self, Failure, Spot, ToxicEdit};
 use super::{Call, error};
 use crate::config::{FAULTS_MAX, ROUTES_MAX};
 use crate::control::routes::{RouteEdit, RouteView, Routes};
-use crate::fault::Spec;
+use crate::fault::{Spec, too_much};
 use crate::http::{Reply, Request};
 
 /// Does what is asked for; the answer.
@@ -47,13 +48,13 @@ fn json_reply(status: u16, body: String) -> Reply {
 
 fn proxy_reply(status: u16, route: &RouteView) -> Reply {
     let mut body = String::new();
-    wire::print_proxy(route, &mut body);
+    print::print_proxy(route, &mut body);
     json_reply(status, body)
 }
 
 fn toxic_reply(spec: &Spec) -> Reply {
     let mut body = String::new();
-    wire::print_toxic(spec, &mut body);
+    print::print_toxic(spec, &mut body);
     json_reply(200, body)
 }
 
@@ -67,7 +68,7 @@ fn get(proxy: &str, routes: &dyn Routes) -> Result<RouteView, Failure> {
 
 fn list_proxies(routes: &dyn Routes) -> Reply {
     let mut body = String::new();
-    wire::print_object(&routes.all(), &mut body);
+    print::print_object(&routes.all(), &mut body);
     json_reply(200, body)
 }
 
@@ -112,13 +113,13 @@ pub fn populate(body: &[u8], routes: &dyn Routes) -> Reply {
         Ok(()) => 201,
         Err(failure) => {
             body.push_str("\"error\":");
-            wire::print_text(&failure.to_string(), &mut body);
+            print::print_text(&failure.to_string(), &mut body);
             body.push_str(&format!(",\"status\":{},", failure.status()));
             failure.status()
         }
     };
     body.push_str("\"proxies\":");
-    wire::print_list(&done, wire::print_proxy, &mut body);
+    print::print_list(&done, print::print_proxy, &mut body);
     body.push('}');
     json_reply(status, body)
 }
@@ -155,7 +156,7 @@ fn edit_proxy(name: &str, body: &[u8], routes: &dyn Routes) -> Result<Reply, Fai
 fn list_toxics(proxy: &str, routes: &dyn Routes) -> Result<Reply, Failure> {
     let route = get(proxy, routes)?;
     let mut body = String::new();
-    wire::print_toxics(&route.faults, &mut body);
+    print::print_toxics(&route.faults, &mut body);
     Ok(json_reply(200, body))
 }
 
@@ -190,9 +191,10 @@ fn change<T>(
 
 fn add_toxic(proxy: &str, body: &[u8], routes: &dyn Routes) -> Result<Reply, Failure> {
     let json = parse(body);
+    let protocol = get(proxy, routes)?.protocol;
     let spec = change(proxy, routes, |faults| {
         let json = json.as_ref().map_err(Failure::clone)?;
-        let spec = wire::toxic(json, &Spot::default(), faults)?;
+        let spec = wire::toxic(json, &Spot::default(), protocol, faults)?;
         if faults.len() >= FAULTS_MAX {
             return Err(Failure::TooMany("toxics", FAULTS_MAX));
         }
@@ -215,6 +217,13 @@ fn edit_toxic(
         let mut faults = faults.to_vec();
         edit.apply(&mut faults[place], &Spot::default())?;
         let spec = faults[place].clone();
+        let group = |other: &&Spec| other.among.one_of == spec.among.one_of;
+        if spec.among.one_of.is_some()
+            && let Some(sum) = too_much(faults.iter().filter(group))
+        {
+            let reason = format!("toxicity: those of its group would add up to {sum} (at most 1)");
+            return Err(Failure::BadBody(reason));
+        }
         Ok((faults, spec))
     })?;
     Ok(toxic_reply(&spec))

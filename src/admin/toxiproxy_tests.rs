@@ -5,6 +5,10 @@ use std::fs;
 use super::fake::Fake;
 use super::script::{line, play, request};
 use super::{AdminOptions, handle};
+use crate::config::plan::Protocol;
+use crate::control::routes::{RouteView, Routes};
+use crate::fault::{Kind, Place, Spec};
+use crate::units::Ratio;
 
 /// The scripts in testdata/admin, one file for each part of the API.
 #[test]
@@ -133,4 +137,56 @@ fn every_fault_is_a_toxic() {
         // What is told is understood when it comes back.
         assert_eq!(ask(&format!("PATCH {path} {json}")), made);
     }
+}
+
+/// A route that speaks HTTP, with two faults of one group.
+fn http_route() -> RouteView {
+    let kind = Kind::find("http_error").expect("it is in the table");
+    let member = |name: &str| {
+        let mut spec = Spec::new(name, kind, Place::Exchange);
+        spec.probability = Ratio::HALF;
+        spec.among.one_of = Some(0);
+        spec
+    };
+    RouteView {
+        name: "h".into(),
+        listen: String::new(),
+        upstream: "u".into(),
+        protocol: Protocol::Http,
+        enabled: false,
+        faults: vec![member("a"), member("b")],
+    }
+}
+
+#[test]
+fn faults_of_requests_are_toxics_of_http_routes() {
+    let (routes, options) = (Fake::default(), AdminOptions::default());
+    routes.create(http_route()).expect("there is no other");
+    let ask = |text: &str| line(&handle(&request(text), &routes, &options));
+    let made = ask(r#"POST /proxies/h/toxics {"type":"http_error","name":"e","toxicity":0.5,
+        "attributes":{"status":[500,502],"headers":{"X-A":"1"},"phase":"after"},
+        "match":{"method":"GET","path":"/a/*","maxBody":"1kB"}}"#);
+    let expected = r#"200 json {"attributes":{"status":[500,502],"headers":{"X-A":"1"},"phase":"after"},"name":"e","type":"http_error","stream":"downstream","toxicity":0.5,"direction":"exchange","match":{"method":["GET"],"path":"/a/*","maxBody":1000}}"#;
+    assert_eq!(made, expected);
+    let json = made.strip_prefix("200 json ").expect(&made);
+    assert_eq!(ask(&format!("PATCH /proxies/h/toxics/e {json}")), made, "understood again");
+    let plain = ask(r#"PATCH /proxies/h/toxics/e {"match":{}}"#);
+    assert!(plain.starts_with("200 ") && !plain.contains("match"), "{plain}");
+    let refused = |text: &str, reason: &str| {
+        let said = ask(text);
+        assert!(said.starts_with("400 ") && said.contains(reason), "{said}");
+    };
+    let lost = ask(r#"POST /proxies/h/toxics {"type":"lose_response","match":{"method":"PUT"}}"#);
+    assert!(lost.contains(r#""direction":"exchange""#), "{lost}");
+    refused(r#"PATCH /proxies/h/toxics/e {"match":{"path":"a"}}"#, r#"match: path: \"a\" (write"#);
+    refused(r#"PATCH /proxies/h/toxics/e {"match":[]}"#, "match: a list (an object)");
+    refused(r#"PATCH /proxies/h/toxics/e {"afterBytes":1}"#, "acts on requests and their answers");
+    let latency = r#"POST /proxies/h/toxics {"type":"latency","match":{"path":"/"}}"#;
+    refused(latency, "match: latency is not decided for each request");
+    // A group keeps its totals.
+    let sum = "those of its group would add up to 1.1 (at most 1)";
+    refused(r#"PATCH /proxies/h/toxics/b {"toxicity":0.6}"#, sum);
+    refused(r#"PATCH /proxies/h/toxics/b {"sampling":"exact"}"#, "needs a lot of its own");
+    assert!(ask(r#"PATCH /proxies/h/toxics/a {"toxicity":0.4}"#).starts_with("200 "));
+    assert!(ask(r#"PATCH /proxies/h/toxics/b {"toxicity":0.6}"#).starts_with("200 "));
 }

@@ -1,4 +1,4 @@
-//! Toxiproxy's JSON: proxies and toxics as they are written, and as they are read.
+//! Toxiproxy's JSON as it is read: proxies and toxics. `print` tells them again.
 //!
 //! A toxic is a fault: `stream` is its direction, `toxicity` its probability. `stream` has two
 //! words only, and clients know no third. So a fault of both directions, or of the connection
@@ -7,14 +7,16 @@
 //! for `mode`, `sampling`, `enabled` and the triggers where they are not the usual ones. Letters of
 //! `stream` are told in lower case, however they came; a default name keeps them.
 
-use std::fmt::{self, Write};
+use std::fmt;
+use std::sync::Arc;
 
 use super::json::{Json, get, quoted};
-use crate::config::FAULTS_MAX;
+use crate::config::plan::Protocol;
+use crate::config::{self, FAULTS_MAX};
 use crate::control::routes::{Refused, RouteView};
-use crate::fault::attr::{Attr, Bare, Raw, Value};
+use crate::fault::attr::{Attr, Raw, Value};
 use crate::fault::when::{self, TRIGGERS};
-use crate::fault::{Direction, How, Kind, Level, Mode, Place, Sampling, Spec, TTL};
+use crate::fault::{Direction, Kind, Level, Mode, Place, Sampling, Spec, TTL};
 use crate::problem::did_you_mean;
 use crate::units::Ratio;
 
@@ -177,7 +179,7 @@ impl ProxyIn<'_> {
         }
         let mut faults = Vec::new();
         for (index, json) in self.toxics.iter().enumerate() {
-            let spec = toxic(json, &spot.of_toxic(index), &faults)?;
+            let spec = toxic(json, &spot.of_toxic(index), Protocol::Tcp, &faults)?;
             faults.push(spec);
         }
         let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
@@ -185,6 +187,7 @@ impl ProxyIn<'_> {
             name: text(self.name),
             listen: text(self.listen),
             upstream: text(self.upstream),
+            protocol: Protocol::Tcp,
             enabled: self.enabled.unwrap_or(true),
             faults,
         })
@@ -193,7 +196,12 @@ impl ProxyIn<'_> {
 
 /// The fault that a new toxic stands for, beside those that are there. Complains in the order in
 /// which Toxiproxy does: JSON, stream, type, name, attributes.
-pub(super) fn toxic(json: &Json, spot: &Spot, there: &[Spec]) -> Result<Spec, Failure> {
+pub(super) fn toxic(
+    json: &Json,
+    spot: &Spot,
+    protocol: Protocol,
+    there: &[Spec],
+) -> Result<Spec, Failure> {
     let entries = spot.object(json)?;
     let given_name = spot.field(entries, "name", name)?.filter(|name| !name.is_empty());
     let kind = spot.field(entries, "type", Json::text)?;
@@ -202,12 +210,13 @@ pub(super) fn toxic(json: &Json, spot: &Spot, there: &[Spec]) -> Result<Spec, Fa
     let edit = ToxicEdit::read(json, spot)?;
     let direction = direction(stream).ok_or_else(|| Failure::BadStream(spot.at.clone()))?;
     let kind = kind.and_then(Kind::find).ok_or_else(|| Failure::BadType(spot.at.clone()))?;
-    let place = match (kind.level, both) {
-        (Level::Listener, _) => Place::Listener,
-        (Level::Connection, _) => Place::Connection,
-        (Level::Http, _) => kind.place(false).ok_or_else(|| needs_http(kind, spot))?,
-        (Level::Stream, Some(word)) if word == Place::Both.as_str() => Place::Both,
-        (Level::Stream, _) => Place::One(direction),
+    let place = match (kind.place(protocol == Protocol::Http), both) {
+        (None, _) => return Err(needs_http(kind, spot)),
+        (Some(Place::One(_) | Place::Both), Some(word)) if word == Place::Both.as_str() => {
+            Place::Both
+        }
+        (Some(Place::One(_) | Place::Both), _) => Place::One(direction),
+        (Some(place @ (Place::Listener | Place::Connection | Place::Exchange)), _) => place,
     };
     let name = given_name.map_or_else(|| format!("{}_{stream}", kind.name), str::to_owned);
     let mut spec = Spec::new(name, kind, place);
@@ -242,7 +251,7 @@ const STOCK: [(&str, &[&str]); 8] = [
 ];
 
 /// True for an attribute that is told among `attributes`.
-fn is_inside(kind: &Kind, attr: &str) -> bool {
+pub(super) fn is_inside(kind: &Kind, attr: &str) -> bool {
     let stock = STOCK.iter().find(|(name, _)| *name == kind.name);
     stock.is_none_or(|(_, attrs)| attrs.contains(&attr))
 }
@@ -294,8 +303,22 @@ impl<'a> ToxicEdit<'a> {
         };
         spec.ttl = spot.field(self.toxic, TTL.name, ttl)?.unwrap_or(spec.ttl);
         self.apply_how(spec, spot)?;
+        self.apply_match(spec, spot)?;
         refuse_choice_of_clients(spec, spot)?;
         spec.wrong().map_or(Ok(()), |reason| Err(spot.bad("attributes", reason)))
+    }
+
+    /// For which requests it is; an empty object takes that back.
+    fn apply_match(&self, spec: &mut Spec, spot: &Spot) -> Result<(), Failure> {
+        let read = |json: &Json| match (spec.place, json) {
+            (Place::Exchange, Json::Object(entries)) if entries.is_empty() => Ok(None),
+            (Place::Exchange, json) => config::read_match(&raw(json)).map(Some),
+            _ => Err(format!("{} is not decided for each request", spec.kind.name)),
+        };
+        if let Some(matching) = spot.field(self.toxic, "match", read)? {
+            spec.among.matching = matching.map(Arc::new);
+        }
+        Ok(())
     }
 
     /// The keys of a fault that Toxiproxy has not: `enabled`, `mode`, `sampling` and the triggers.
@@ -412,185 +435,4 @@ fn share(json: &Json) -> Result<Ratio, String> {
         }
     };
     ratio.map_err(|error| error.to_string())
-}
-
-/// Prints a text in quotes, with what Go's encoding/json escapes beyond JSON's own needs.
-pub(super) fn print_text(text: &str, out: &mut String) {
-    out.push('"');
-    for c in text.chars() {
-        match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            '\0'..='\x1f' | '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => {
-                write_to(out, format_args!("\\u{:04x}", u32::from(c)));
-            }
-            _ => out.push(c),
-        }
-    }
-    out.push('"');
-}
-
-fn write_to(out: &mut String, text: fmt::Arguments<'_>) {
-    out.write_fmt(text).expect("a String takes all that is written");
-}
-
-fn print_key(before: char, key: &str, out: &mut String) {
-    out.push(before);
-    print_text(key, out);
-    out.push(':');
-}
-
-/// Prints values between brackets.
-pub(super) fn print_list<'a, T: 'a>(
-    all: impl IntoIterator<Item = &'a T>,
-    print: impl Fn(&T, &mut String),
-    out: &mut String,
-) {
-    out.push('[');
-    print_commas(all, print, out);
-    out.push(']');
-}
-
-fn print_commas<'a, T: 'a>(
-    all: impl IntoIterator<Item = &'a T>,
-    print: impl Fn(&T, &mut String),
-    out: &mut String,
-) {
-    for (index, value) in all.into_iter().enumerate() {
-        if index > 0 {
-            out.push(',');
-        }
-        print(value, out);
-    }
-}
-
-/// Prints all proxies under their names.
-pub(super) fn print_object(routes: &[RouteView], out: &mut String) {
-    if routes.is_empty() {
-        out.push('{');
-    }
-    for (index, route) in routes.iter().enumerate() {
-        print_key(if index == 0 { '{' } else { ',' }, &route.name, out);
-        print_proxy(route, out);
-    }
-    out.push('}');
-}
-
-/// Prints a proxy.
-pub(super) fn print_proxy(route: &RouteView, out: &mut String) {
-    let texts = [("name", &route.name), ("listen", &route.listen), ("upstream", &route.upstream)];
-    for (index, (key, text)) in texts.into_iter().enumerate() {
-        print_key(if index == 0 { '{' } else { ',' }, key, out);
-        print_text(text, out);
-    }
-    write_to(out, format_args!(",\"enabled\":{},\"toxics\":", route.enabled));
-    print_toxics(&route.faults, out);
-    out.push('}');
-}
-
-/// Prints toxics: the upstream ones first, each stream in the order in which they act.
-pub(super) fn print_toxics(faults: &[Spec], out: &mut String) {
-    let of = |direction| faults.iter().filter(move |spec| stream(spec.place) == direction);
-    let all = of(Direction::Upstream).chain(of(Direction::Downstream));
-    print_list(all, print_toxic, out);
-}
-
-/// Prints a toxic.
-pub(super) fn print_toxic(spec: &Spec, out: &mut String) {
-    out.push_str("{\"attributes\":{");
-    let row = || spec.kind.attrs.iter().zip(spec.attrs.iter().map(|(_, value)| value));
-    let set = || row().filter(|(_, value)| **value != Value::Unset);
-    let inside = set().filter(|(attr, _)| is_inside(spec.kind, attr.name));
-    for (index, (attr, value)) in inside.enumerate() {
-        if index > 0 {
-            out.push(',');
-        }
-        print_attribute(attr, value, out);
-    }
-    out.push('}');
-    let stream = stream(spec.place).as_str();
-    for (key, text) in [("name", &*spec.name), ("type", spec.kind.name), ("stream", stream)] {
-        print_key(',', key, out);
-        print_text(text, out);
-    }
-    write_to(out, format_args!(",\"toxicity\":{}", toxicity(spec.probability)));
-    print_beyond(spec, stream, out);
-    for (attr, value) in set() {
-        if !is_inside(spec.kind, attr.name) && *value != attr.default {
-            out.push(',');
-            print_attribute(attr, value, out);
-        }
-    }
-    out.push('}');
-}
-
-fn print_attribute(attr: &Attr, value: &Value, out: &mut String) {
-    print_text(attr.name, out);
-    out.push(':');
-    print_bare(&value.bare(attr.unit), out);
-}
-
-fn print_bare(bare: &Bare, out: &mut String) {
-    match bare {
-        Bare::Number(number) => out.push_str(number),
-        Bare::Text(text) => print_text(text, out),
-        Bare::List(all) => print_list(all, print_bare, out),
-        Bare::Object(all) => {
-            let print = |(name, text): &(String, String), out: &mut String| {
-                print_text(name, out);
-                out.push(':');
-                print_text(text, out);
-            };
-            out.push('{');
-            print_commas(all, print, out);
-            out.push('}');
-        }
-    }
-}
-
-/// Prints what Toxiproxy has no words for, where it is not as its clients take it to be.
-fn print_beyond(spec: &Spec, stream: &str, out: &mut String) {
-    let How { enabled, mode, sampling, when } = spec.how;
-    let keys = [
-        ("direction", spec.place.as_str(), spec.place.as_str() != stream),
-        ("mode", "shadow", mode == Mode::Shadow),
-        ("sampling", "exact", sampling == Sampling::Exact),
-    ];
-    for (key, word, _) in keys.into_iter().filter(|(_, _, told)| *told) {
-        print_key(',', key, out);
-        print_text(word, out);
-    }
-    if !enabled {
-        out.push_str(",\"enabled\":false");
-    }
-    if let Some(left) = spec.ttl {
-        // Rounded up: 0 would take the lease back where it is read again.
-        write_to(out, format_args!(",\"ttl\":{}", left.0.div_ceil(1_000_000).max(1)));
-    }
-    for (row, value) in when.given() {
-        out.push(',');
-        print_attribute(row, &value, out);
-    }
-}
-
-/// The stream that clients are told: they know two.
-fn stream(place: Place) -> Direction {
-    match place {
-        Place::One(direction) => direction,
-        Place::Listener | Place::Connection | Place::Exchange | Place::Both => {
-            Direction::Downstream
-        }
-    }
-}
-
-/// As Go prints a float32: the shortest digits, with an exponent below a millionth.
-fn toxicity(share: Ratio) -> String {
-    let number = share.get() as f32;
-    match 0.0 < number && number < 1e-6 {
-        true => format!("{number:e}"),
-        false => number.to_string(),
-    }
 }

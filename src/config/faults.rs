@@ -11,7 +11,7 @@ use crate::fault::attr::{Attr, Attrs, Raw, SPAN_MAX, Unit};
 use crate::fault::matching::Match;
 use crate::fault::when::{self, TRIGGERS};
 use crate::fault::{
-    ALL, Among, Direction, How, Kind, Level, Mode, Place, Sampling, Spec, TTL, When,
+    ALL, Among, Direction, How, Kind, Level, Mode, Place, Sampling, Spec, TTL, When, too_much,
 };
 use crate::problem::{Pos, did_you_mean};
 use crate::units::{Ratio, Span};
@@ -80,36 +80,26 @@ fn one_of(
     let Some(list) = group.list(1, FAULTS_MAX, "faults", found) else { return vec![None] };
     let mut member = |at: &At<'_>| {
         let mut named = fault(at, protocol, found)?;
-        let why = match named.spec.place {
-            Place::Exchange if named.spec.how.sampling == Sampling::Exact => {
-                "sampling exact needs a lot of its own (leave it out in a group)".to_owned()
-            }
-            Place::Exchange => String::new(),
-            Place::Listener | Place::Connection | Place::One(_) | Place::Both => {
-                let kind = named.spec.kind.name;
+        named.spec.among.one_of = Some(number);
+        let kind = named.spec.kind.name;
+        let why = match (named.spec.place, named.spec.wrong()) {
+            (Place::Exchange, None) => return Some(named),
+            (Place::Exchange, Some(wrong)) => wrong.to_owned(),
+            (Place::Listener | Place::Connection | Place::One(_) | Place::Both, _) => {
                 format!("{kind} is decided for a whole connection ({EXCHANGES})")
             }
         };
-        if !why.is_empty() {
-            found.note(&at.path, at.pos, why);
-            return None;
-        }
-        named.spec.among.one_of = Some(number);
-        Some(named)
+        found.note(&at.path, at.pos, why);
+        None
     };
     let members: Vec<Option<Named>> = list.iter().map(&mut member).collect();
-    let shares = members.iter().flatten().map(|named| named.spec.probability.get());
-    let sum: f64 = shares.sum();
-    if sum > SUM_MAX {
+    if let Some(sum) = too_much(members.iter().flatten().map(|named| &named.spec)) {
         let came = format!("the probabilities of the group add up to {sum:.6}");
         let came = came.trim_end_matches('0').trim_end_matches('.');
         found.note(&group.path, group.pos, refuse(came, "at most 1; each is 1 unless given"));
     }
     members
 }
-
-/// One, and what rounding adds to a sum of shares.
-const SUM_MAX: f64 = 1.0 + 1e-9;
 
 /// What has to do with exchanges.
 const EXCHANGES: &str = "only for faults of level http and lose_response";

@@ -1,10 +1,13 @@
 //! `match`: for which requests a fault comes into question.
 
-use super::node::{Value, is_integer, quoted};
+use std::rc::Rc;
+
+use super::node::{Entry, Node, Value, is_integer, quoted};
 use super::value::{At, Found, Object, refuse};
-use crate::fault::attr::BYTES_MAX;
+use crate::fault::attr::{BYTES_MAX, Raw};
 use crate::fault::matching::{Glob, Match, Net};
 use crate::http::line::is_whole_token;
+use crate::problem::Problem;
 use crate::units::ByteCount;
 
 const KEYS: [&str; 7] = ["method", "path", "header", "query", "minBody", "maxBody", "sourceIp"];
@@ -42,6 +45,39 @@ pub(super) fn read(at: &At<'_>, found: &mut Found) -> Option<Match> {
         found.note(&at.path, at.pos, refuse("maxBody is below minBody", "no body has both"));
     }
     Some(read)
+}
+
+/// What must hold, from the admin API.
+pub(super) fn from_raw(raw: &Raw<'_>) -> Result<Match, String> {
+    let (node, mut found) = (node(raw), Found::default());
+    let read = read(&At::root(&node), &mut found);
+    match (read, found.list.into_iter().next()) {
+        (Some(matching), None) => Ok(matching),
+        (_, None) => Err(refuse("nothing to match", &KEYS.join(", "))),
+        (_, Some(Problem { path, message, .. })) if path.is_empty() => Err(message),
+        (_, Some(Problem { path, message, .. })) => Err(format!("{path}: {message}")),
+    }
+}
+
+/// A value without a place.
+fn node(raw: &Raw<'_>) -> Node {
+    let inner = |raw: &Raw<'_>| Rc::new(node(raw));
+    let value = match raw {
+        Raw::Integer(number) => Value::Number(number.to_string().into()),
+        Raw::Decimal(_, written) => Value::Number((&**written).into()),
+        Raw::Text(text) => Value::Text((*text).into()),
+        Raw::List(list) => Value::List(list.iter().map(inner).collect()),
+        Raw::Object(entries) => {
+            let entry = |(key, raw): &(&str, Raw<'_>)| Entry {
+                key: (*key).into(),
+                key_pos: None,
+                node: inner(raw),
+            };
+            Value::Object(entries.iter().map(entry).collect())
+        }
+        Raw::Other(word) => Value::plain(word),
+    };
+    Node::leaf(None, value)
 }
 
 /// What `read` makes of a value, or of each of a list of them; nothing when the key is not there.

@@ -23,6 +23,8 @@ mod value;
 
 use std::net::IpAddr;
 
+use crate::fault::attr::Raw;
+use crate::fault::matching::Match;
 use crate::problem::{Problem, Problems};
 use plan::Plan;
 
@@ -63,6 +65,14 @@ impl plan::Endpoint {
         let host = || plan::Host::Name(text.to_owned());
         endpoint::endpoint(text, true).unwrap_or_else(|_| plan::Endpoint { host: host(), port: 0 })
     }
+}
+
+/// Reads the `match` of a fault: for which requests it is.
+///
+/// # Errors
+/// The first that is wrong with it, and where.
+pub fn read_match(raw: &Raw<'_>) -> Result<Match, String> {
+    matching::from_raw(raw)
 }
 
 /// Reads a configuration, JSON or YAML.

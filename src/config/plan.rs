@@ -114,6 +114,9 @@ pub struct Route {
     pub upstream: Endpoint,
     /// What its connections speak.
     pub protocol: Protocol,
+    /// An answer on which a fault acted says so, in `X-Chaos-Faults`.
+    #[serde(skip_serializing_if = "is_true")]
+    pub explain: bool,
     /// In the order in which they act; names are unique on the route.
     #[serde(serialize_with = "faults_as_written")]
     pub faults: Vec<Spec>,
@@ -198,6 +201,11 @@ impl Serialize for Endpoint {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
     }
+}
+
+/// True for what need not be written.
+fn is_true(truth: &bool) -> bool {
+    *truth
 }
 
 fn as_ms<S: Serializer>(span: &Span, serializer: S) -> Result<S::Ok, S::Error> {
@@ -312,7 +320,7 @@ impl Serialize for AsMap<'_> {
 }
 
 /// A match in the shape in which a configuration writes it.
-struct Matching<'a>(&'a Match);
+pub(crate) struct Matching<'a>(pub(crate) &'a Match);
 
 impl Serialize for Matching<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

@@ -24,6 +24,7 @@ const KEYS: &[&str] = &[
     "listen",
     "upstream",
     "protocol",
+    "explain",
     "profile",
     "rtt",
     "latencyMs",
@@ -56,6 +57,7 @@ pub(super) struct Draft {
     pub(super) listen: Option<Located<Endpoint>>,
     pub(super) upstream: Option<Located<Endpoint>>,
     pub(super) protocol: Option<Protocol>,
+    pub(super) explain: Option<bool>,
     pub(super) faults: Option<Vec<Spec>>,
     pub(super) limits: Option<Limits>,
 }
@@ -68,6 +70,7 @@ impl Draft {
             listen: self.listen?.value,
             upstream: self.upstream?.value,
             protocol: self.protocol?,
+            explain: self.explain?,
             faults: self.faults?,
             limits: self.limits?,
         })
@@ -78,8 +81,9 @@ impl Draft {
 pub(super) fn draft(at: &At<'_>, found: &mut Found) -> Draft {
     let label = at.path.clone();
     let Some(object) = at.object(found) else {
-        let (name, listen, upstream, protocol) = (None, None, None, None);
-        return Draft { label, name, listen, upstream, protocol, faults: None, limits: None };
+        let (name, listen, upstream, protocol, explain) = (None, None, None, None, None);
+        let (faults, limits) = (None, None);
+        return Draft { label, name, listen, upstream, protocol, explain, faults, limits };
     };
     object.only(KEYS, found);
     let listen = listen(&object, found);
@@ -87,6 +91,7 @@ pub(super) fn draft(at: &At<'_>, found: &mut Found) -> Draft {
     let upstream = upstream(&object, found);
     let protocol = object.get("protocol").map(|at| at.word(PROTOCOLS, found));
     let protocol = protocol.unwrap_or(Some(Protocol::Tcp));
+    let explain = explain(&object, protocol, found);
     let limits = limits(&object, found);
     let mut named = shorthands(&Knobs::read(&object, found));
     let faults = match object.get("faults") {
@@ -103,7 +108,7 @@ pub(super) fn draft(at: &At<'_>, found: &mut Found) -> Draft {
         faults::check_names(&named, found);
         named.into_iter().map(|named| named.spec).collect()
     });
-    Draft { label, name, listen, upstream, protocol, faults, limits }
+    Draft { label, name, listen, upstream, protocol, explain, faults, limits }
 }
 
 fn name(
@@ -118,6 +123,16 @@ fn name(
     let (path, pos) = object.place();
     let value = format!("port-{}", listen?.value.port);
     Some((Located { path: path.to_owned(), pos, value }, true))
+}
+
+/// Whether answers tell what acted on them: where there are answers, they do unless told not to.
+fn explain(object: &Object<'_>, protocol: Option<Protocol>, found: &mut Found) -> Option<bool> {
+    let Some(at) = object.get("explain") else { return Some(true) };
+    if protocol == Some(Protocol::Tcp) {
+        let way_out = "only with \"protocol\": \"http\"";
+        found.note(&at.path, at.pos, format!("a tcp route has no answers to explain ({way_out})"));
+    }
+    at.truth(found)
 }
 
 fn upstream(object: &Object<'_>, found: &mut Found) -> Option<Located<Endpoint>> {

@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use crate::config::plan::Protocol;
 use crate::fault::Spec;
 
 /// A route as it stands, or as it is wanted.
@@ -14,6 +15,8 @@ pub struct RouteView {
     pub listen: String,
     /// The text as it was given; looked at when a client connects.
     pub upstream: String,
+    /// What its connections speak.
+    pub protocol: Protocol,
     /// Whether it listens.
     pub enabled: bool,
     /// In the order in which they act.

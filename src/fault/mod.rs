@@ -364,8 +364,17 @@ impl Spec {
 
     /// What is wrong with it as a whole, where each of its parts may be right.
     pub fn wrong(&self) -> Option<&'static str> {
+        if self.among.one_of.is_some() && self.how.sampling == Sampling::Exact {
+            return Some("sampling exact needs a lot of its own (leave it out in a group)");
+        }
         (self.kind.build)().exchange().and_then(|own| own.wrong(&self.attrs, self.place))
     }
+}
+
+/// What the shares of a group add up to, when that is more than there is.
+pub fn too_much<'a>(group: impl Iterator<Item = &'a Spec>) -> Option<f64> {
+    let sum: f64 = group.map(|spec| spec.probability.get()).sum();
+    (sum > 1.0 + 1e-9).then_some(sum) // what rounding adds is not too much
 }
 
 /// Which exchanges a fault comes into question for.

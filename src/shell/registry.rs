@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crossbeam_channel::Receiver;
 
 use crate::config::ROUTES_MAX;
-use crate::config::plan::{self, Endpoint, Host, Limits, Protocol};
+use crate::config::plan::{self, Endpoint, Host, Limits};
 use crate::control::Cut;
 use crate::control::lease::Leases;
 use crate::control::routes::{EditFaults, Refused, RouteEdit, RouteView, Routes};
@@ -200,7 +200,8 @@ impl Entry {
             name: wanted.name.clone(),
             listen: Endpoint { host: Host::Name(String::new()), port: 0 }, // `listen` is the text
             upstream: Endpoint::lenient(&wanted.upstream),
-            protocol: Protocol::Tcp,
+            protocol: wanted.protocol,
+            explain: true,
             faults: Vec::new(),
             limits: Limits::default(),
         };
@@ -223,6 +224,7 @@ impl Entry {
             name: self.plan.name.clone(),
             listen: self.listen.clone(),
             upstream: self.upstream.clone(),
+            protocol: self.plan.protocol,
             enabled: self.serving.is_some(),
             faults: self.leases.show(&self.plan.faults, self.clock.now()),
         }

@@ -17,6 +17,7 @@ fn running() -> Running {
 
 fn wanted(name: &str, listen: &str, upstream: SocketAddr) -> RouteView {
     RouteView {
+        protocol: chaos_proxy::config::plan::Protocol::Tcp,
         name: name.into(),
         listen: listen.into(),
         upstream: upstream.to_string(),
