@@ -31,7 +31,8 @@ for status in 204 304 404 500 599; do
     same "status $status" "$(ask -o body -w '%{http_code}' "$NODE/status/$status")" "$status"
 done
 same "HEAD" "$(ask -I "$NODE/sized/1234" | tr -d '\r' | sed -n 's/^Content-Length: //p')" 1234
-same "HEAD, chunked" "$(ask -I -o head -w '%{http_code} %{size_download}' "$NODE/chunked/9")" "200 0"
+shown='%{http_code} %{size_download}'
+same "HEAD, chunked" "$(ask -I -o head -w "$shown" "$NODE/chunked/9")" "200 0"
 
 # --- nginx: ranges, conditions, compression, versions -------------------------------------------
 
@@ -90,9 +91,23 @@ same "kept alive" "$(ask -w '%{num_connects}' -o body -o body -o body -o body \
 same "closed when asked" "$(ask -w '%{num_connects}' -H 'Connection: close' -o body -o body \
     "$NGINX/text" "$NGINX/text")" 11
 urls=()
+same "an upgrade to HTTP/2 that nginx does not take" "$(ask --http2 -o body -o body \
+    -w '%{http_code} %{num_connects} ' "$NGINX/text" "$NGINX/text")" "200 1 200 0 "
+same "as a forward proxy would be asked" "$(ask -x "$NGINX" -o body -w '%{http_code}' \
+    http://elsewhere.example/text)" 200
 for n in {1..40}; do urls+=("$NGINX/text?$n" -o "many-$n"); done
 ask -Z --parallel-max 20 "${urls[@]}"
 same "40 at a time: exit" "$?" 0
 same "40 at a time: bytes" "$(sha256sum many-* | cut -d ' ' -f 1 | sort -u)" \
     "$(hash "$FOLDER/www/text")"
+
+# --- what is no HTTP/1 --------------------------------------------------------------------------
+
+if [[ $PROTOCOL == http ]]; then
+    ask -k -o body "${NODE/http:/https:}/sized/1" 2>talk
+    same "TLS is told that it is wrong here" "$?" 35
+    ask --http2-prior-knowledge -o body "$NODE/sized/1" 2>talk
+    same "HTTP/2 is refused" "$(($? != 0))" 1
+    same "HTTP/1 after that" "$(ask -o body -w '%{http_code}' "$NODE/sized/1")" 200
+fi
 all_good curl

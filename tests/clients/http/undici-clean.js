@@ -86,7 +86,8 @@ async function ownHttp() {
   trailing.addTrailers({ "x-after": "seen" });
   trailing.end();
   const echoed = JSON.parse(await read((await once(trailing, "response"))[0]));
-  same("trailers of a request", echoed.rawTrailers.map((t) => t.toLowerCase()), ["x-after", "seen"]);
+  const trailers = echoed.rawTrailers.map((text) => text.toLowerCase());
+  same("trailers of a request", trailers, ["x-after", "seen"]);
   const upgrade = ask("/sized/100", { headers: { connection: "upgrade", upgrade: "x-unknown" } });
   upgrade.end();
   same("an upgrade not taken", (await once(upgrade, "response"))[0].statusCode, 400);

@@ -1,5 +1,5 @@
-// The upstream that answers in every way HTTP/1.1 knows. It prints its port and runs until it is ended.
-// Every body has its SHA-256 beside it: in X-Sha256, as a trailer, or in what is told of an upload.
+// The upstream that answers in every way HTTP/1.1 knows. It prints its port and runs until ended.
+// Every body has its SHA-256 beside it: in X-Sha256, as a trailer, in what is told of an upload.
 "use strict";
 
 const crypto = require("node:crypto");
@@ -34,8 +34,8 @@ function echo(request, response) {
   });
   request.on("end", () => {
     const { method, url, headers, rawTrailers, httpVersion } = request;
-    const told = { method, url, httpVersion, headers, rawTrailers, count, sha256: hash.digest("hex") };
-    const body = JSON.stringify(told);
+    const seen = { sha256: hash.digest("hex"), count };
+    const body = JSON.stringify({ method, url, httpVersion, headers, rawTrailers, ...seen });
     response.writeHead(200, { "Content-Type": "application/json", "Content-Length": body.length });
     response.end(body);
   });
@@ -101,7 +101,8 @@ const PATHS = {
   // Fields that a proxy might join, sort or drop.
   fields(request, response) {
     const cookies = ["a=1; Path=/", "b=2; Path=/; Secure"];
-    response.writeHead(200, { "Set-Cookie": cookies, "X-MiXeD": "Kept", "X-Long": "x".repeat(12000) });
+    const long = "x".repeat(12_000);
+    response.writeHead(200, { "Set-Cookie": cookies, "X-MiXeD": "Kept", "X-Long": long });
     response.end();
   },
   // An answer before the request's body is there; the rest of which is read and forgotten.
