@@ -18,6 +18,8 @@ PACKAGES = {
     "redis-server": "redis-server",
     "redis-benchmark": "redis-tools",
     "iperf3": "iperf3",
+    "nginx": "nginx",
+    "wrk": "wrk",
 }
 TOXIPROXY_VERSION = "v2.12.0"
 TOXIPROXY = f"github.com/Shopify/toxiproxy/v2/cmd/server@{TOXIPROXY_VERSION}"
@@ -41,6 +43,8 @@ class Tools:
     redis_server: str
     redis_benchmark: str
     iperf3: str
+    nginx: str
+    wrk: str
 
     def versions(self) -> dict[str, str]:
         """What each program says it is."""
@@ -49,6 +53,8 @@ class Tools:
             "haproxy": first_line([self.haproxy, "-v"]),
             "redis": first_line([self.redis_server, "--version"]),
             "iperf3": first_line([self.iperf3, "--version"]),
+            "nginx": first_line([self.nginx, "-v"]),
+            "wrk": first_line([self.wrk, "-v"]),
         }
         if self.toxiproxy is not None:
             found["toxiproxy"] = TOXIPROXY_VERSION  # the program says "git"
@@ -73,6 +79,8 @@ def find_tools(binary: Path | None) -> Tools:
         redis_server=which("redis-server") or "redis-server",
         redis_benchmark=which("redis-benchmark") or "redis-benchmark",
         iperf3=which("iperf3") or "iperf3",
+        nginx=which("nginx") or "nginx",
+        wrk=which("wrk") or "wrk",
     )
 
 
