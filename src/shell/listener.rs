@@ -273,7 +273,10 @@ impl<'a> Acceptor<'a> {
             }
         }
         if self.owes_cut {
-            self.route.live.cut(self.route.tally.last_number.load(Ordering::Relaxed))?;
+            let last = self.route.tally.last_number.load(Ordering::Relaxed);
+            self.route.live.cut(last).map_err(|error| {
+                io::Error::other(format!("live connections are not reset yet: {}", words(&error)))
+            })?;
             self.owes_cut = false;
         }
         Ok(())
@@ -352,10 +355,7 @@ impl<'a> Acceptor<'a> {
                 Err(error) if sys::is_out_of_descriptors(&error) => return self.refuse_one(),
                 Err(error) if is_about_one_client(&error) => {}
                 Err(error) => {
-                    self.route.tell_refusal(match sys::is_out_of_memory(&error) {
-                        true => Refusal::Memory,
-                        false => Refusal::System,
-                    });
+                    self.route.tell_refusal(why_not(&error));
                     return self.pause();
                 }
             }
@@ -418,6 +418,14 @@ impl<'a> Acceptor<'a> {
     }
 }
 
+/// What is told of an error for which nobody can be accepted for now.
+fn why_not(error: &io::Error) -> Refusal {
+    match sys::is_out_of_memory(error) {
+        true => Refusal::Memory,
+        false => Refusal::System,
+    }
+}
+
 /// Errors that accept passes on from a connection that has died meanwhile (accept(2)).
 pub(super) fn is_about_one_client(error: &io::Error) -> bool {
     use io::ErrorKind as Kind;
@@ -430,4 +438,20 @@ pub(super) fn is_about_one_client(error: &io::Error) -> bool {
 /// Tells where a listener is.
 pub fn tell(route: &Route, addr: SocketAddr) {
     route.shared.journal.on_route(&route.plan.name, None, Event::Listening(addr));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_of_accept_are_told_apart() {
+        let of = |number: i32| io::Error::from_raw_os_error(number);
+        assert!(is_about_one_client(&of(libc::ECONNABORTED)));
+        for number in [libc::ENOMEM, libc::ENOBUFS] {
+            assert_eq!(why_not(&of(number)), Refusal::Memory);
+        }
+        assert_eq!(why_not(&of(libc::EPERM)), Refusal::System);
+        assert!(!is_about_one_client(&of(libc::ENOMEM)));
+    }
 }

@@ -127,22 +127,24 @@ fn the_first_one_after_the_shortage_is_served_with(descriptors: u32) {
     assert!(is_served(&client), "with {} of {descriptors} descriptors in use", open());
 }
 
-/// A proxy as a user who may have no more than so many threads; root is not held to a limit.
-fn short_of_threads(upstream: std::net::SocketAddr) -> Option<(Process, std::path::PathBuf)> {
+/// A proxy as a user of its own who may have no more than 24 threads; root is not held to a limit.
+fn short_of_threads(user: u32, config: &str) -> Option<(Process, std::path::PathBuf)> {
     let own = std::fs::metadata("/proc/self").unwrap();
     if own.uid() != 0 || !Path::new("/usr/bin/setpriv").exists() {
         eprintln!("skipped: not root, or no setpriv");
         return None;
     }
-    let folder = std::env::temp_dir().join(format!("chaos-proxy-threads-{}", std::process::id()));
+    let folder = format!("chaos-proxy-threads-{user}-{}", std::process::id());
+    let folder = std::env::temp_dir().join(folder);
     std::fs::create_dir_all(&folder).unwrap();
     let program = folder.join("chaos-proxy");
     std::fs::copy(PROGRAM, &program).unwrap();
     let mut command = command("setpriv");
-    command.args(["--reuid=64999", "--regid=64999", "--clear-groups", "prlimit", "--nproc=24:24"]);
+    let (user, group) = (format!("--reuid={user}"), format!("--regid={user}"));
+    command.args([&user, &group, "--clear-groups", "prlimit", "--nproc=24:24"]);
     command.arg(&program).args(["-c", "-", "--log-format", "json"]);
     let mut process = Process::spawn(command);
-    process.give(&config(upstream, r#""maxConnections": 1000"#));
+    process.give(config);
     process.wait_for("ready");
     Some((process, folder))
 }
@@ -150,7 +152,8 @@ fn short_of_threads(upstream: std::net::SocketAddr) -> Option<(Process, std::pat
 #[test]
 fn without_threads_clients_are_reset_and_later_ones_served() {
     let upstream = upstreams::echo();
-    let Some((process, folder)) = short_of_threads(upstream.addr) else { return };
+    let config = config(upstream.addr, r#""maxConnections": 1000"#);
+    let Some((process, folder)) = short_of_threads(64_999, &config) else { return };
     let clients: Vec<TcpStream> =
         (0..40).map(|_| patient(TcpStream::connect(process.addr()).unwrap())).collect();
     let number = clients.iter().filter(|client| is_served(client)).count();
@@ -158,5 +161,29 @@ fn without_threads_clients_are_reset_and_later_ones_served() {
     assert!(process.said().contains(r#""reason":"threads""#), "{}", process.said());
     drop(clients);
     eventually("served again", || is_served(&patient(TcpStream::connect(process.addr()).unwrap())));
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+#[test]
+fn a_name_that_no_thread_is_left_to_look_up_is_told() {
+    let hang = r#""faults": [{"type": "drop", "mode": "hang"}]"#;
+    let all = r#""listen": "127.0.0.1:0", "maxConnections": 1000"#;
+    let full = format!(r#"{{"name": "full", "upstream": "127.0.0.1:9", {all}, {hang}}}"#);
+    let named = format!(r#"{{"name": "named", "upstream": "name.invalid:9", {all}}}"#);
+    let config = format!("[{full}, {named}]");
+    let Some((process, folder)) = short_of_threads(64_998, &config) else { return };
+    let said = process.said();
+    let listening = said.lines().find(|line| line.contains(r#""route":"named""#)).unwrap();
+    let line: serde_json::Value = serde_json::from_str(listening).unwrap();
+    let named: std::net::SocketAddr = line["addr"].as_str().unwrap().parse().unwrap();
+    let mut clients: Vec<TcpStream> =
+        (0..40).map(|_| TcpStream::connect(process.addr()).unwrap()).collect();
+    eventually("no thread left", || process.said().contains(r#""reason":"threads""#));
+    clients.remove(0); // its thread waits for another client, and is the only one that does
+    let expected = "no thread to resolve name.invalid: resource temporarily unavailable";
+    eventually(expected, || {
+        let _ = is_served(&patient(TcpStream::connect(named).unwrap()));
+        process.said().contains(expected)
+    });
     std::fs::remove_dir_all(folder).unwrap();
 }

@@ -2,6 +2,7 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use chaos_proxy::admin::Metrics;
@@ -83,6 +84,54 @@ fn it_resets_live_connections_when_asked_to_and_those_after_it_live_on() {
     assert!(echoes(&later), "it came after the cut");
     drop(later);
     proxy.balanced();
+}
+
+#[test]
+fn who_had_connected_before_is_served() {
+    let upstream = upstreams::echo();
+    for knobs in [REFUSE, HANG] {
+        let proxy = Proxy::start(upstream.addr, "");
+        let clients: Vec<TcpStream> = (0..150).map(|_| proxy.connect()).collect();
+        proxy.set_faults(knobs);
+        proxy.wait_for("turned");
+        assert!(clients.iter().all(echoes), "{knobs}");
+        drop(clients);
+        assert_eq!(proxy.balanced().accepted, 150, "{knobs}");
+    }
+}
+
+/// The connection that fills the queue is told from clients that come at the same moment.
+#[test]
+fn clients_that_crowd_in_meanwhile_are_counted_and_nobody_else() {
+    let upstream = upstreams::echo();
+    let proxy = Proxy::start(upstream.addr, "");
+    let (addr, over) = (proxy.addr(), AtomicBool::new(false));
+    let knock = || {
+        while !over.load(Ordering::Relaxed) {
+            let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+            socket.bind(&SocketAddr::from(([127, 0, 0, 2], 0)).into()).unwrap();
+            if socket.connect_timeout(&addr.into(), Duration::from_millis(5)).is_ok() {
+                let client = TcpStream::from(socket);
+                client.set_read_timeout(Some(Duration::from_millis(5))).unwrap();
+                let _ = echoes(&client);
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        let _ = [(); 3].map(|()| scope.spawn(knock));
+        for _ in 0..30 {
+            proxy.set_faults(HANG);
+            assert_eq!(proxy.wait_for("turned").text("listener"), "hanging");
+            proxy.set_faults("");
+            assert_eq!(proxy.wait_for("turned").text("listener"), "serving");
+        }
+        over.store(true, Ordering::Relaxed);
+    });
+    assert!(echoes(&proxy.connect()));
+    assert!(proxy.balanced().accepted > 0);
+    let peers = proxy.take_all("accepted");
+    let strangers = peers.iter().filter(|told| !told.text("peer").starts_with("127.0.0.2:"));
+    assert_eq!(strangers.count(), 1, "the last one alone is not of those who knocked");
 }
 
 /// The dial of a connection is cut like the rest of it.
@@ -242,7 +291,9 @@ fn a_port_that_was_taken_meanwhile_is_tried_again() {
     thief.set_reuse_address(true).unwrap();
     thief.bind(&addr.into()).unwrap();
     thief.listen(1).unwrap();
+    let begun = Instant::now();
     proxy.set_faults("");
+    assert_took(begun.elapsed(), 0, 60, "a change does not wait for the port");
     let failed = proxy.wait_for("listen_failed");
     assert_eq!(
         (failed.text("state"), failed.text("reason")),

@@ -16,7 +16,7 @@ mod plan;
 mod run;
 mod table;
 
-use serde_json::{Map, Number, Value};
+use serde_json::{Map, Value};
 
 use crate::config::plan::Endpoint;
 
@@ -143,8 +143,8 @@ pub enum Stream {
 /// How much of a toxic. What is not given is not sent, so that the server keeps its own.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Dose {
-    /// The share of connections, 0..1.
-    pub toxicity: Option<Number>,
+    /// What stands beside the attributes: `toxicity`, a share, and `ttl`.
+    pub beside: Map<String, Value>,
     /// Numbers are numbers, and whole ones integers; the rest is text.
     pub attributes: Map<String, Value>,
 }

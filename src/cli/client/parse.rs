@@ -7,7 +7,7 @@ use serde_json::{Number, Value};
 use super::error::Misuse;
 use super::table::{
     ATTRIBUTE, CLIENT_COMMANDS, ClientRow, DOWNSTREAM, FLAGS, Flag, HELP, HOST, JSON, LISTEN,
-    TOXIC, TOXIC_NAME, TOXICITY, TYPE, UPSTREAM, UPSTREAM_ADDR, VERSION,
+    TOXIC, TOXIC_NAME, TOXICITY, TTL, TYPE, UPSTREAM, UPSTREAM_ADDR, VERSION,
 };
 use super::{Asked, Call, ClientVerb, Dose, Server, Stream, Style, Task};
 use crate::config;
@@ -234,8 +234,11 @@ impl Given {
                 let allowed = "a share, 0..1";
                 Misuse::Invalid(TOXICITY.form(), came.to_owned(), allowed)
             };
-            dose.toxicity = Some(share.and_then(number).ok_or_else(invalid)?);
+            let share = share.and_then(number).ok_or_else(invalid)?;
+            dose.beside.insert("toxicity".to_owned(), Value::Number(share));
         }
+        let ttl = self.value(&TTL).map(value);
+        dose.beside.extend(ttl.map(|ttl| ("ttl".to_owned(), ttl)));
         let attributes = self.flags.iter().filter(|(flag, _)| **flag == ATTRIBUTE);
         for (_, came) in attributes {
             let pair = came.split_once('=').filter(|(key, _)| !key.is_empty());

@@ -89,6 +89,8 @@ fn toxics() {
     );
     let updated = |body: &str| format!("PATCH /proxies/p/toxics/x {body}");
     check("toxic update -n x p", &updated(r#"{"attributes":{}}"#));
+    check("toxic u p -n x --ttl 30s", &updated(r#"{"attributes":{},"ttl":"30s"}"#));
+    check("toxic u p -n x --ttl 0", &updated(r#"{"attributes":{},"ttl":0}"#));
     check("toxic u p -n x --tox 1", &updated(r#"{"attributes":{},"toxicity":1}"#));
     let values = "-a a=1.5 -a b=text -a c= -a d=x=y -a e=inf -a f=9223372036854775807";
     let body = r#"{"a":1.5,"b":"text","c":"","d":"x=y","e":"inf","f":9223372036854775807}"#;
@@ -176,9 +178,10 @@ fn what_is_wrong() {
         let error = format!(r#"--attribute: {pair:?} (KEY=VALUE, such as latency=100)"#);
         check(&format!("toxic add p -t x -a {pair}"), &error);
     }
-    let add = "(write toxic add -t TYPE [-n TOXIC] [--tox F] [-a KEY=VALUE]... [-u | -d] NAME)";
+    let options = "[--tox F] [--ttl SPAN] [-a KEY=VALUE]...";
+    let add = format!("(write toxic add -t TYPE [-n TOXIC] {options} [-u | -d] NAME)");
     check("toxic add p", &format!("--type TYPE is missing {add}"));
-    let update = "(write toxic update -n TOXIC [--tox F] [-a KEY=VALUE]... NAME)";
+    let update = "(write toxic update -n TOXIC [--tox F] [--ttl SPAN] [-a KEY=VALUE]... NAME)";
     check("toxic update p", &format!("--toxicName TOXIC is missing {update}"));
     check("toxic remove p", "--toxicName TOXIC is missing (write toxic remove -n TOXIC NAME)");
     let own = "--host, --json, --help, --version";

@@ -65,8 +65,7 @@ fn request(method: &'static str, path: String, body: Option<Value>) -> Request {
 fn members(dose: &Dose) -> Map<String, Value> {
     let mut members = Map::new();
     members.insert("attributes".to_owned(), Value::Object(dose.attributes.clone()));
-    let toxicity = dose.toxicity.clone().map(Value::Number);
-    members.extend(toxicity.map(|toxicity| ("toxicity".to_owned(), toxicity)));
+    members.extend(dose.beside.clone());
     members
 }
 

@@ -81,14 +81,14 @@ pub static CLIENT_COMMANDS: &[ClientRow] = &[
         verb: ClientVerb::ToxicAdd,
         group: TOXIC[0],
         words: &["add", "a"],
-        usage: " -t TYPE [-n TOXIC] [--tox F] [-a KEY=VALUE]... [-u | -d] NAME",
+        usage: " -t TYPE [-n TOXIC] [--tox F] [--ttl SPAN] [-a KEY=VALUE]... [-u | -d] NAME",
         about: "add a toxic to a proxy",
     },
     ClientRow {
         verb: ClientVerb::ToxicUpdate,
         group: TOXIC[0],
         words: &["update", "u"],
-        usage: " -n TOXIC [--tox F] [-a KEY=VALUE]... NAME",
+        usage: " -n TOXIC [--tox F] [--ttl SPAN] [-a KEY=VALUE]... NAME",
         about: "change a toxic; what is not named stays as it is",
     },
     ClientRow {
@@ -190,6 +190,14 @@ pub(super) static ATTRIBUTE: Flag = Flag {
     about: "an attribute, such as latency=100; may be repeated",
 };
 
+pub(super) static TTL: Flag = Flag {
+    names: &["ttl"],
+    value: Some("SPAN"),
+    verbs: TUNING,
+    about: "it removes itself so much later, such as 30s; 0: it does not",
+    ..SWITCH
+};
+
 pub(super) static UPSTREAM: Flag = Flag {
     names: &["upstream", "u"],
     verbs: ADDING,
@@ -221,12 +229,13 @@ pub(super) static VERSION: Flag =
     Flag { names: &["version"], about: "print the version", ..SWITCH };
 
 /// Every flag, in the order in which they are shown.
-pub(super) static FLAGS: [&Flag; 12] = [
+pub(super) static FLAGS: [&Flag; 13] = [
     &LISTEN,
     &UPSTREAM_ADDR,
     &TOXIC_NAME,
     &TYPE,
     &TOXICITY,
+    &TTL,
     &ATTRIBUTE,
     &UPSTREAM,
     &DOWNSTREAM,
