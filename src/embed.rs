@@ -24,17 +24,18 @@ use crate::control::ledger::Ledger;
 use crate::control::routes::Routes;
 use crate::fault::Spec;
 use crate::http::Reply;
-use crate::journal::metrics;
 use crate::journal::{Event, Figures, Journal, Sink};
-use crate::shell::admin_server::{AdminServer, Handler, Limits};
+use crate::journal::{events, metrics};
+use crate::shell::admin_server::{AdminServer, Handler, Limits, Served};
 use crate::shell::clock::Clock;
+use crate::shell::event_feed::EventFeed;
 use crate::shell::listener::Bound;
 use crate::shell::registry::Registry;
 use crate::shell::resolve::Resolver;
 use crate::shell::route::Shared;
 use crate::shell::spare::Reserve;
 use crate::shell::threads::Pool;
-use crate::shell::{clock, process, sys};
+use crate::shell::{clock, logger, process, sys};
 use crate::units::Span;
 
 /// Why nothing is served: one line with the route, its address, the reason and a hint.
@@ -64,12 +65,21 @@ impl Running {
 
     /// The same, and tells `sink` what happens.
     pub fn start_with(plan: Plan, sink: Sink) -> Result<Running, StartError> {
+        Running::start_told(plan, &Arc::new(Journal::new(sink, logger::stamp)))
+    }
+
+    /// The same with a journal whose events somebody may read already.
+    pub fn start_told(plan: Plan, journal: &Arc<Journal>) -> Result<Running, StartError> {
         let seed = plan.seed.unwrap_or_else(clock::chosen_seed);
         let (ledger, all_left) = Ledger::new();
-        let journal = Journal::new(sink);
         let (pool, resolver) = (Pool::default(), Resolver::default());
         let (reserve, epoch) = (Reserve::default(), Clock::start());
+        let journal = Arc::clone(journal);
         let shared = Arc::new(Shared { seed, epoch, journal, ledger, pool, resolver, reserve });
+        if shared.journal.events.is_read() {
+            let routes: Vec<_> = plan.routes.iter().map(|route| (route.clone(), 0)).collect();
+            shared.journal.events.tell("start", &events::start(seed, &routes));
+        }
         shared.journal.note(Event::Starting(env!("CARGO_PKG_VERSION"), seed));
         let routes = Arc::new(Registry::new(&shared));
         let running = Running { shared: Arc::clone(&shared), routes, all_left };
@@ -117,13 +127,20 @@ impl Running {
         let (shared, routes) = (Arc::clone(&self.shared), Arc::clone(&self.routes));
         let handler: Handler =
             Arc::new(move |request, _| match admin::answer(request, &*routes, &options) {
-                Answer::Whole(reply) => reply,
-                Answer::Metrics(wanted) => Reply::new(200)
-                    .with("Content-Type", metrics::CONTENT_TYPE)
-                    .with_body(page(&shared, &routes, wanted)),
+                Answer::Whole(reply) => Served::Whole(reply),
+                Answer::Metrics(wanted) => Served::Whole(
+                    Reply::new(200)
+                        .with("Content-Type", metrics::CONTENT_TYPE)
+                        .with_body(page(&shared, &routes, wanted)),
+                ),
+                Answer::Events => {
+                    let feed = EventFeed::open(&shared.journal.events, || routes.header());
+                    feed.map_or_else(Served::Whole, Served::Stream)
+                }
             });
         let failed = |reason| StartError(format!("admin: {addr}: {reason}"));
-        let server = AdminServer::serve(bound, Limits::default(), handler).map_err(failed)?;
+        let server =
+            AdminServer::serve_streams(bound, Limits::default(), handler).map_err(failed)?;
         self.shared.journal.note(Event::Admin(addr, insecure));
         Ok(server)
     }
@@ -196,7 +213,7 @@ fn page(shared: &Shared, routes: &Registry, wanted: Metrics) -> String {
     let reports = wanted.routes.then(|| routes.report());
     let process = wanted.process.then(process::report);
     metrics::text(&metrics::Page {
-        routes: reports.as_deref().map(|reports| (reports, &shared.journal.times)),
+        routes: reports.as_deref().map(|reports| (reports, &*shared.journal)),
         process: process.as_ref(),
     })
 }

@@ -201,18 +201,20 @@ fn one_more_than_there_may_be_is_refused() {
 }
 
 #[test]
-fn the_counters_are_for_who_may_use_the_api() {
+fn counters_and_events_are_for_who_may_use_the_api() {
     let options = |metrics| AdminOptions { token: Token::new("s"), metrics, ..Default::default() };
-    let ask = |method: &str, field: &str, metrics| {
-        let request = bytes_request(method, "/metrics", b"", &["User-Agent: Mozilla/5.0", field]);
+    let ask_at = |path: &str, method: &str, field: &str, metrics| {
+        let request = bytes_request(method, path, b"", &["User-Agent: Mozilla/5.0", field]);
         match answer(&request, &Fake::default(), &options(metrics)) {
             Answer::Whole(reply) => reply.status,
             Answer::Metrics(wanted) => {
                 assert_eq!(wanted, metrics);
                 200
             }
+            Answer::Events => 200,
         }
     };
+    let ask = |method: &str, field: &str, metrics| ask_at("/metrics", method, field, metrics);
     let bearer = "Authorization: Bearer s";
     assert_eq!(ask("GET", bearer, Metrics::ALL), 200, "a person may look at it in a browser");
     assert_eq!(ask("HEAD", bearer, Metrics { routes: true, process: false }), 200);
@@ -221,4 +223,11 @@ fn the_counters_are_for_who_may_use_the_api() {
     assert_eq!(ask("GET", "Host: evil.example", Metrics::ALL), 403);
     assert_eq!(ask("GET", "Origin: http://evil.example", Metrics::ALL), 403);
     assert_eq!(ask("GET", bearer, Metrics::default()), 404);
+    let events = |method: &str, field: &str| ask_at("/api/events", method, field, Metrics::ALL);
+    assert_eq!(
+        [events("GET", bearer), events("HEAD", bearer), events("POST", bearer)],
+        [200, 405, 405]
+    );
+    assert_eq!(events("GET", "Authorization: Bearer t"), 401);
+    assert_eq!(events("GET", "Origin: http://evil.example"), 403);
 }

@@ -3,7 +3,7 @@
 //! ```text
 //! Request --> host? --> probe? --> page? token? --> clean path? -+> call? --> browser? --> Reply
 //!              403       200/503     403    401         301       | 404/405     403
-//!                                                                 \> counters
+//!                                                                 \> counters, events
 //! ```
 
 mod access;
@@ -77,6 +77,8 @@ pub enum Answer {
     Whole(Reply),
     /// The counters of now.
     Metrics(Metrics),
+    /// The stream of events from now on.
+    Events,
 }
 
 /// Ids for requests: unlike each other, and the same in the next run under the same seed.
@@ -106,12 +108,14 @@ impl RequestIds {
 /// What is to be answered to `request`, after what it asks for was done to `routes`.
 pub fn answer(request: &Request, routes: &dyn Routes, options: &AdminOptions) -> Answer {
     let wanted = match &*request.path {
+        "/api/events" => Answer::Events,
         "/metrics" if options.metrics != Metrics::default() => Answer::Metrics(options.metrics),
         _ => return Answer::Whole(handle(request, routes, options)),
     };
     match (before_routing(request, options), &*request.method) {
         (Some(refusal), _) => Answer::Whole(refusal),
-        (None, "GET" | "HEAD") => wanted,
+        (None, "GET") => wanted,
+        (None, "HEAD") if wanted != Answer::Events => wanted,
         (None, _) => Answer::Whole(Reply::new(405)),
     }
 }

@@ -42,5 +42,5 @@ pub(super) fn run(overrides: &Overrides) -> Result<(), Failure> {
     };
     apply(overrides, &mut plan);
     print(&guide)?;
-    serve(plan, overrides.insecure_admin, &signals)
+    serve(plan, overrides, &signals)
 }

@@ -113,6 +113,8 @@ pub struct Overrides {
     pub admin: Option<Endpoint>,
     /// Whether it may do so beyond this machine without a token.
     pub insecure_admin: bool,
+    /// The file that gets all events.
+    pub event_log: Option<PathBuf>,
 }
 
 /// What is asked of a running proxy, and for how long.

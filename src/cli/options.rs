@@ -347,6 +347,16 @@ pub(super) static INSECURE_ADMIN: Opt = Opt {
     ..SWITCH
 };
 
+/// The file that gets all events.
+pub(super) static EVENT_LOG: Opt = Opt {
+    name: "--event-log",
+    takes: Takes::Text { placeholder: "FILE", allowed: "a file that can be written" },
+    verbs: SERVING,
+    default: Some("none"),
+    about: "append all events to this file as JSON lines, for replay",
+    ..SWITCH
+};
+
 /// Less in the log.
 pub(super) static QUIET: Opt =
     Opt { name: "--quiet", verbs: SERVING, about: "the same as --log-level warn", ..SWITCH };
@@ -413,6 +423,7 @@ pub static OPTIONS: &[&Opt] = &[
     &GRACE_MS,
     &ADMIN,
     &INSECURE_ADMIN,
+    &EVENT_LOG,
     &QUIET,
     &VERBOSE,
     &WAIT,

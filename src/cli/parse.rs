@@ -6,9 +6,9 @@ use std::path::Path;
 use super::client::{self, Style};
 use super::error::UsageError;
 use super::options::{
-    ADMIN, ADMIN_DEFAULT, BIND, CONFIG, DROP_RATE, FORMATS, GRACE_MS, HELP, INSECURE_ADMIN, JSON,
-    LATENCY_MS, LEVELS, LIVE, LOG_FORMAT, LOG_LEVEL, Opt, QUIET, ROUTE, SEED, TIMEOUT_MS, Takes,
-    VERBOSE, VERSION, Verb, WAIT, WAIT_MAX,
+    ADMIN, ADMIN_DEFAULT, BIND, CONFIG, DROP_RATE, EVENT_LOG, FORMATS, GRACE_MS, HELP,
+    INSECURE_ADMIN, JSON, LATENCY_MS, LEVELS, LIVE, LOG_FORMAT, LOG_LEVEL, Opt, QUIET, ROUTE, SEED,
+    TIMEOUT_MS, Takes, VERBOSE, VERSION, Verb, WAIT, WAIT_MAX,
 };
 use super::{Command, HealthAsked, Overrides, RunOptions, Source, toxiproxy_server};
 use crate::config;
@@ -255,6 +255,7 @@ fn overrides(given: &Given, env: Env<'_>) -> Result<Overrides, UsageError> {
         bind: valued(&BIND, given, env, |_, text| config::bind_ip(text))?,
         admin: valued(&ADMIN, given, env, |_, text| config::listen_endpoint(text).ok())?,
         insecure_admin: given.has(&INSECURE_ADMIN),
+        event_log: given.value(&EVENT_LOG).map(Into::into),
     })
 }
 

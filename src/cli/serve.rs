@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::Path;
+use std::sync::Arc;
 
 use super::signals::Signals;
 use super::toxiproxy_server::{self, ServerAsked};
@@ -12,8 +13,10 @@ use crate::admin::Metrics;
 use crate::config::plan::{Admin, Plan, Shutdown};
 use crate::config::{self, SIZE_MAX};
 use crate::embed::Running;
+use crate::journal::Journal;
 use crate::problem::Problems;
 use crate::shell::dial::words;
+use crate::shell::event_log::{EventLog, Recording};
 use crate::shell::logger;
 use crate::units::Span;
 
@@ -90,7 +93,7 @@ pub(super) fn print(text: &str) -> Result<(), Failure> {
 fn run(options: &RunOptions) -> Result<(), Failure> {
     let signals = Signals::listen().map_err(|error| Failure::could_not_run(&error))?;
     let plan = read_plan(options)?;
-    serve(plan, options.overrides.insecure_admin, &signals)
+    serve(plan, &options.overrides, &signals)
 }
 
 fn check(options: &RunOptions) -> Result<(), Failure> {
@@ -176,23 +179,40 @@ fn cannot_read(name: &str, error: &io::Error) -> Failure {
     }
 }
 
+fn open_events(path: &Path) -> Result<EventLog, Failure> {
+    EventLog::open(path).map_err(|error| {
+        let name = path.display().to_string();
+        Failure::usage(&format!(
+            "--event-log: {}: {} (name a file that can be written)",
+            name.escape_debug(),
+            words(&error)
+        ))
+    })
+}
+
 /// Serves until the signals say otherwise.
-pub(super) fn serve(plan: Plan, insecure: bool, signals: &Signals) -> Result<(), Failure> {
+pub(super) fn serve(plan: Plan, overrides: &Overrides, signals: &Signals) -> Result<(), Failure> {
     let shutdown = plan.shutdown;
+    let events = overrides.event_log.as_deref().map(open_events).transpose()?;
     let admin = match &plan.admin {
-        Some(admin) => Some(admin::Ready::bind(admin, insecure)?),
+        Some(admin) => Some(admin::Ready::bind(admin, overrides.insecure_admin)?),
         None => None,
     };
     let draining = admin.as_ref().map(admin::Ready::draining).unwrap_or_default();
     let (sink, log) = logger::start(plan.log);
+    let journal = Arc::new(Journal::new(sink, logger::stamp));
+    let recording = events.map(|events| events.record(&journal)).transpose();
+    let recording = recording.map_err(|error| Failure::could_not_run(&error))?;
     signals.hold();
     let running =
-        Running::start_with(plan, sink).map_err(|error| Failure::could_not_run(&error))?;
+        Running::start_told(plan, &journal).map_err(|error| Failure::could_not_run(&error))?;
     let server = match admin {
         Some(ready) => Some(ready.open(&running, Metrics::ALL)?),
         None => None,
     };
     signals.serve(running, shutdown, &draining, server);
+    recording.into_iter().for_each(Recording::finish);
+    drop(journal); // and with it what it logs with
     log.finish();
     Ok(())
 }

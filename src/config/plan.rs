@@ -238,6 +238,11 @@ impl Serialize for Group<'_> {
     }
 }
 
+/// Faults in the shape in which a configuration writes them.
+pub fn faults_as_json(faults: &[Spec]) -> serde_json::Value {
+    faults.iter().map(|spec| serde_json::to_value(AsWritten(spec)).unwrap_or_default()).collect()
+}
+
 /// A fault in the shape in which a configuration writes it, every attribute present.
 struct AsWritten<'a>(&'a Spec);
 

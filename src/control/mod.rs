@@ -34,10 +34,12 @@ pub type MakePipe = fn() -> io::Result<(OwnedFd, OwnedFd)>;
 /// The faults of a route from one change to the next.
 #[derive(Debug)]
 pub struct Generation {
-    /// From 0, one more with each change.
+    /// One more with each change; it goes on when the route stops and starts again.
     pub number: u64,
     /// In the order in which they act.
     pub faults: Vec<Spec>,
+    /// The number of the generation with which these faults came into force.
+    pub version: u64,
     /// Set when the route is over: its connections are to end like this.
     ends: Option<Cut>,
     /// The connections with numbers up to this one are reset: a fault cut them off.
@@ -105,22 +107,23 @@ struct Current {
 impl Current {
     /// A generation that is in force until its write end is dropped.
     fn new(
-        number: u64,
+        (number, version): (u64, u64),
         faults: Vec<Spec>,
         cut_up_to: u64,
         (wake, hang_up): (OwnedFd, OwnedFd),
     ) -> Current {
         let ((_held, left), (_over, over)) = (bounded(0), bounded(0));
         let wake = Arc::new(wake);
-        let generation = Generation { number, faults, ends: None, cut_up_to, wake, _held, over };
+        let generation =
+            Generation { number, faults, version, ends: None, cut_up_to, wake, _held, over };
         Current { generation: Arc::new(generation), _hang_up: Some(hang_up), _over, left }
     }
 }
 
 impl Live {
-    /// The first generation of a route.
-    pub fn new(faults: Vec<Spec>, make_pipe: MakePipe) -> io::Result<Live> {
-        let first = Current::new(0, faults, 0, make_pipe()?);
+    /// The first generation of a route, with this number.
+    pub fn new(number: u64, faults: Vec<Spec>, make_pipe: MakePipe) -> io::Result<Live> {
+        let first = Current::new((number, number), faults, 0, make_pipe()?);
         Ok(Live { current: Mutex::new(first), make_pipe })
     }
 
@@ -132,11 +135,19 @@ impl Live {
     /// Puts other faults in force, on new connections and on live ones. When it returns, every
     /// waiting thread has been woken; what it gives is disconnected when all of them have looked.
     /// Fails, and changes nothing, when no pipe can be had.
-    pub fn set_faults(&self, faults: Vec<Spec>) -> io::Result<Receiver<()>> {
+    ///
+    /// `tell` is told their version before anybody can decide by them.
+    pub fn set_faults(
+        &self,
+        faults: Vec<Spec>,
+        tell: &dyn Fn(u64, &[Spec]),
+    ) -> io::Result<Receiver<()>> {
         let pipe = (self.make_pipe)()?;
         let mut current = self.lock();
         let old = &current.generation;
-        let new = Current::new(old.number + 1, faults, old.cut_up_to, pipe);
+        let number = old.number + 1;
+        tell(number, &faults);
+        let new = Current::new((number, number), faults, old.cut_up_to, pipe);
         Ok(std::mem::replace(&mut *current, new).left)
     }
 
@@ -147,7 +158,7 @@ impl Live {
         let mut current = self.lock();
         let old = &current.generation;
         let up_to = old.cut_up_to.max(connection);
-        let mut new = Current::new(old.number + 1, old.faults.clone(), up_to, pipe);
+        let mut new = Current::new((old.number + 1, old.version), old.faults.clone(), up_to, pipe);
         // The faults are the same: whoever changes them next waits for those, too, who hold the
         // generation before.
         if let Some(generation) = Arc::get_mut(&mut new.generation) {
@@ -165,6 +176,7 @@ impl Live {
         let generation = Generation {
             number: old.number + 1,
             faults: old.faults.clone(),
+            version: old.version,
             ends: Some(cut),
             cut_up_to: old.cut_up_to,
             wake: Arc::clone(&old.wake),

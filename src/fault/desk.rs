@@ -16,8 +16,8 @@ use std::sync::{Mutex, PoisonError};
 
 use super::course::{Answer, Course, Decided};
 use super::exchange::{Ask, Facts, Phase};
+use super::lot::Lot;
 use super::pipeline::Owner;
-use super::stage::Lot;
 use super::{Fault, Kind, Level, Mode, Place, Spec};
 use crate::dice::{Dice, Key, fingerprint};
 use crate::http::Fields;

@@ -14,6 +14,8 @@ pub mod pipeline;
 pub mod profile;
 pub mod when;
 
+pub mod lot;
+
 mod common;
 
 mod stage;

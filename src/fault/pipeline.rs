@@ -23,6 +23,7 @@
 
 use std::collections::VecDeque;
 
+use super::lot::Decision;
 use super::stage::{Author, Moving, Stage, bytes};
 use super::{Action, Direction, Place, Spec, Step};
 use crate::units::Time;
@@ -271,6 +272,11 @@ impl Pipeline {
     /// What faults did for the first time since the last call.
     pub fn take_effects(&mut self) -> Vec<Effect> {
         std::mem::take(&mut self.effects)
+    }
+
+    /// What was decided about each fault before the first step.
+    pub fn decisions(&self) -> impl Iterator<Item = Decision<'_>> {
+        self.stages.iter().map(Stage::decision)
     }
 
     /// What each fault did in sum, with its name and kind, for those that did something.

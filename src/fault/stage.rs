@@ -3,22 +3,12 @@
 use std::collections::VecDeque;
 
 use super::common::Joined;
-use super::{Action, Fault, Mode, Place, Sampling, Spec, Step};
+use super::lot::{Decision, Lot, Verdict};
+use super::{Action, Fault, Mode, Place, Spec, Step};
 use crate::dice::{Dice, Key};
 use crate::units::{Span, Time};
 
-/// Whose pipeline it is: the part of every dice key that its faults share.
-#[derive(Clone, Debug)]
-pub struct Owner<'a> {
-    /// The seed of the process.
-    pub seed: u64,
-    /// The route's name.
-    pub route: &'a str,
-    /// The connection's number on its route, from 1.
-    pub connection: u64,
-    /// When the connection began, by the clock that all connections of the process share.
-    pub began: Time,
-}
+pub use super::lot::Owner;
 
 /// Copies that a fault in shadow mode may keep; beyond it they are forgotten. Nothing may wait for
 /// a shadow, so the bound on what is queued does not hold for it.
@@ -33,6 +23,8 @@ pub struct Effect {
     pub kind: &'static str,
     /// What it did.
     pub deed: Deed,
+    /// How many bytes of the direction had come before.
+    pub offset: u64,
     /// It only would have done so: its mode is shadow.
     pub shadow: bool,
 }
@@ -92,6 +84,9 @@ pub(super) struct Stage {
     /// Bytes that came by until it was in force.
     seen: u64,
     turn: Turn,
+    /// Bytes that came by, before the step that it looks at.
+    offset: u64,
+    came: u64,
 }
 
 /// Where it stands in the stretch of the connection in which its fault is in force.
@@ -111,41 +106,6 @@ enum Turn {
     Taken,
     /// When it was to act, none was left.
     Missed,
-}
-
-/// What decides whether the fault acts in this pipeline; drawn once.
-pub(super) enum Lot {
-    /// It does when this is below its probability.
-    Drawn(f64),
-    /// It does when the connection's number, counted in steps of its probability from this phase
-    /// on, passes a whole number.
-    Spread { phase: f64, connection: u64 },
-}
-
-impl Lot {
-    /// The lot for a key, whose number counts from 1. `dice` are those of the key, and lose one
-    /// draw.
-    pub(super) fn draw(seed: u64, key: &Key<'_>, sampling: Sampling, dice: &mut Dice) -> Lot {
-        let drawn = dice.share();
-        match sampling {
-            Sampling::Bernoulli => Lot::Drawn(drawn),
-            Sampling::Exact => {
-                // The dice of number 0 belong to all of them.
-                let phase = Dice::new(seed, &Key { connection: 0, ..*key }).share();
-                Lot::Spread { phase, connection: key.connection }
-            }
-        }
-    }
-
-    pub(super) fn wins(&self, share: f64) -> bool {
-        match self {
-            Lot::Drawn(lot) => *lot < share,
-            Lot::Spread { phase, connection } => {
-                let passed = |number: u64| (number as f64 * share + phase).floor();
-                passed(connection.saturating_sub(1)) < passed(*connection)
-            }
-        }
-    }
 }
 
 impl Stage {
@@ -174,6 +134,8 @@ impl Stage {
             kept: VecDeque::new(),
             stretch: if spec.how.when.is_always() { Stretch::Within } else { Stretch::Before },
             seen: 0,
+            offset: 0,
+            came: 0,
             turn: match spec.how.when.times {
                 None => Turn::Taken,
                 times if spec.common.is_spent(times) => Turn::Missed,
@@ -183,12 +145,19 @@ impl Stage {
     }
 
     pub(super) fn is_active(&self) -> bool {
-        let how = &self.spec.how;
-        how.enabled
-            && self.stretch != Stretch::After
+        self.stretch != Stretch::After
             && self.turn != Turn::Missed
-            && how.when.covers(self.connection)
-            && self.lot.wins(self.spec.probability.get())
+            && self.verdict() == Verdict::Acts
+    }
+
+    /// What the dice and the number of the connection say.
+    fn verdict(&self) -> Verdict {
+        self.lot.verdict(&self.spec.how, self.spec.probability, self.connection)
+    }
+
+    /// What was decided about it for this pipeline.
+    pub(super) fn decision(&self) -> Decision<'_> {
+        Decision { spec: &self.spec, drawn: self.lot.drawn(), verdict: self.verdict() }
     }
 
     fn is_shadow(&self) -> bool {
@@ -215,7 +184,7 @@ impl Stage {
         }
         self.total = old.total;
         (self.held, self.ended) = (old.held, old.ended);
-        self.seen = old.seen;
+        (self.seen, self.offset, self.came) = (old.seen, old.offset, old.came);
         let when = self.spec.how.when;
         if when.ends() <= now {
             self.stretch = Stretch::After;
@@ -375,6 +344,8 @@ impl Stage {
         next: &mut Vec<Moving>,
         effects: &mut Vec<Effect>,
     ) {
+        self.offset = self.came;
+        self.came += bytes(&step.action) as u64;
         if self.is_active() && self.stretch == Stretch::Before && step.action == Action::Open {
             let when = &self.spec.how.when;
             let is_reached = when.after_bytes <= self.seen && when.begins() <= step.at;
@@ -547,7 +518,8 @@ impl Stage {
 
     fn effect(&self, deed: Deed) -> Effect {
         let shadow = self.is_shadow();
-        Effect { fault: self.spec.name.clone(), kind: self.spec.kind.name, deed, shadow }
+        let offset = self.offset;
+        Effect { fault: self.spec.name.clone(), kind: self.spec.kind.name, deed, offset, shadow }
     }
 }
 

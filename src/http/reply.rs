@@ -81,18 +81,17 @@ impl Reply {
         REASONS.iter().find(|(status, _)| *status == self.status).map_or("", |(_, words)| words)
     }
 
+    /// The head of a reply whose body goes on until the connection is closed.
+    pub fn to_stream_head(&self) -> Vec<u8> {
+        let mut head = self.head();
+        head.push_str("Connection: close\r\n\r\n");
+        head.into_bytes()
+    }
+
     /// The reply as it is sent. What could end a field early never leaves: control characters
     /// become spaces, and a field whose name is no token is left out.
     pub fn to_bytes(&self, manner: Manner) -> Vec<u8> {
-        let mut head = format!("HTTP/1.1 {:03} {}\r\n", self.status, self.reason());
-        for (name, value) in &self.fields {
-            if !is_framing(name) && is_whole_token(name.as_bytes()) {
-                let clean =
-                    |c: char| u8::try_from(c).map_or(c, |b| if is_control(b) { ' ' } else { c });
-                head.extend(name.chars().chain(": ".chars()).chain(value.chars().map(clean)));
-                head.push_str("\r\n");
-            }
-        }
+        let mut head = self.head();
         let bodiless = matches!(self.status, 0..200 | 204 | 304);
         if !bodiless {
             head.push_str(&format!("Content-Length: {}\r\n", self.body.len()));
@@ -108,6 +107,20 @@ impl Reply {
             bytes.extend_from_slice(&self.body);
         }
         bytes
+    }
+
+    /// The first line, and the fields without those of the framing.
+    fn head(&self) -> String {
+        let mut head = format!("HTTP/1.1 {:03} {}\r\n", self.status, self.reason());
+        for (name, value) in &self.fields {
+            if !is_framing(name) && is_whole_token(name.as_bytes()) {
+                let clean =
+                    |c: char| u8::try_from(c).map_or(c, |b| if is_control(b) { ' ' } else { c });
+                head.extend(name.chars().chain(": ".chars()).chain(value.chars().map(clean)));
+                head.push_str("\r\n");
+            }
+        }
+        head
     }
 }
 

@@ -1,6 +1,6 @@
 //! The counters as Prometheus reads them: text format 0.0.4.
 
-use super::{Acted, BOUNDS_US, Figures, Histogram};
+use super::{Acted, BOUNDS_US, Figures, Histogram, Journal};
 use crate::fault::Direction;
 
 /// The type of the page.
@@ -48,8 +48,8 @@ pub struct Times {
 /// What goes on the page.
 #[derive(Clone, Copy, Debug)]
 pub struct Page<'a> {
-    /// The routes, when they are wanted; with them go the times.
-    pub routes: Option<(&'a [RouteReport], &'a Times)>,
+    /// The routes, when they are wanted; with them goes what the journal counts.
+    pub routes: Option<(&'a [RouteReport], &'a Journal)>,
     /// The process, when it is wanted.
     pub process: Option<&'a ProcessReport>,
 }
@@ -111,7 +111,8 @@ pub fn text(page: &Page<'_>) -> String {
     let mut out = Text { out: String::new(), family: String::new() };
     out.family("chaos_proxy_build_info", "gauge", "The program that answers; always 1.");
     out.sample("", &[("version", env!("CARGO_PKG_VERSION"))], "1");
-    if let Some((routes, times)) = page.routes {
+    if let Some((routes, journal)) = page.routes {
+        let (times, events) = (&journal.times, &journal.events);
         connections(&mut out, routes);
         bytes(&mut out, routes);
         faults(&mut out, routes);
@@ -125,6 +126,11 @@ pub fn text(page: &Page<'_>) -> String {
             "How long it took to reach an upstream, its name looked up.",
             &times.upstream_connect,
         );
+        let help = "Events that a reader did not get: it was too slow, or its file took no more.";
+        out.family("chaos_proxy_events_lost_total", "counter", help);
+        out.count(&[], events.lost());
+        out.family("chaos_proxy_event_readers", "gauge", "Readers of the stream of events.");
+        out.count(&[], events.readers() as u64);
     }
     if let Some(process) = page.process {
         of_process(&mut out, process);
@@ -333,9 +339,9 @@ mod tests {
 
     #[test]
     fn every_counter_of_a_route() {
-        let times = Times::default();
+        let journal = Journal::new(Box::new(|_| {}), String::new);
         let routes = [route()];
-        let page = text(&Page { routes: Some((&routes, &times)), process: None });
+        let page = text(&Page { routes: Some((&routes, &journal)), process: None });
         for (outcome, value) in
             [("accepted", 9), ("closed", 3), ("dropped", 1), ("refused", 2), ("upstream_failed", 1)]
         {
@@ -368,9 +374,9 @@ mod tests {
 
     #[test]
     fn toxiproxys_counters_only_where_there_was_traffic() {
-        let times = Times::default();
+        let journal = Journal::new(Box::new(|_| {}), String::new);
         let routes = [route()];
-        let page = text(&Page { routes: Some((&routes, &times)), process: None });
+        let page = text(&Page { routes: Some((&routes, &journal)), process: None });
         let proxy = LABEL.replace("route=", "proxy=");
         let labels = |direction: &str| {
             format!(r#"{{direction="{direction}",listener="127.0.0.1:1",{proxy},upstream="up:2"}}"#)
@@ -384,10 +390,10 @@ mod tests {
 
     #[test]
     fn histograms_are_cumulative() {
-        let times = Times::default();
-        times.delay_error.observe(Span(70_000));
-        times.delay_error.observe(Span(20_000_000_000));
-        let page = text(&Page { routes: Some((&[], &times)), process: None });
+        let journal = Journal::new(Box::new(|_| {}), String::new);
+        journal.times.delay_error.observe(Span(70_000));
+        journal.times.delay_error.observe(Span(20_000_000_000));
+        let page = text(&Page { routes: Some((&[], &journal)), process: None });
         let expected = "# TYPE chaos_proxy_delay_error_seconds histogram\n\
                         chaos_proxy_delay_error_seconds_bucket{le=\"0.00005\"} 0\n\
                         chaos_proxy_delay_error_seconds_bucket{le=\"0.0001\"} 1\n";
@@ -397,6 +403,8 @@ mod tests {
         has(&page, "chaos_proxy_delay_error_seconds_sum 20.00007");
         has(&page, "chaos_proxy_delay_error_seconds_count 2");
         has(&page, "chaos_proxy_upstream_connect_seconds_count 0");
+        has(&page, "chaos_proxy_events_lost_total 0");
+        has(&page, "chaos_proxy_event_readers 0");
     }
 
     #[test]

@@ -40,9 +40,7 @@ pub enum Event<'a> {
     Connected(SocketAddr, Span),
     /// A fault ended the connection before it was dialled; holds how.
     Dropped(&'a str),
-    /// A fault made bytes later, for the first time in this direction.
-    Delayed(&'a str, Direction, Span),
-    /// A fault did anything else for the first time in this direction, or would have done so.
+    /// A fault did something for the first time in this direction, or would have done so.
     Injected(&'a Injection<'a>),
     /// A limit of the route ended the connection; holds which one.
     TimedOut(Limit, Span),
@@ -69,6 +67,8 @@ pub enum Event<'a> {
     Drained(usize),
     /// So many lines were lost, since nobody read them.
     LogLost(u64),
+    /// Events cannot be written to their file; holds why. Told once.
+    EventLogFailed(&'a str),
     /// The process ends.
     Stopped,
 }
@@ -93,10 +93,14 @@ pub struct Closing {
 pub struct Injection<'a> {
     /// The fault's name.
     pub fault: &'a str,
-    /// Which way the bytes went.
-    pub direction: Direction,
+    /// Its type.
+    pub kind: &'static str,
+    /// `upstream`, `downstream`, or `connection` before there are bytes.
+    pub direction: &'static str,
     /// What it did.
     pub deed: Deed,
+    /// How many bytes of the direction had come before; none before there are bytes.
+    pub offset: Option<u64>,
     /// It only would have done so: its mode is shadow.
     pub shadow: bool,
 }
@@ -221,7 +225,8 @@ impl Note<'_> {
             | Event::ListenFailed(..)
             | Event::Refused(..)
             | Event::Admin(_, true)
-            | Event::LogLost(_) => Level::Warn,
+            | Event::LogLost(_)
+            | Event::EventLogFailed(_) => Level::Warn,
             _ => Level::Info,
         }
     }
@@ -236,8 +241,7 @@ impl Note<'_> {
             Event::Accepted(_) => "accepted",
             Event::Connected(..) => "connected",
             Event::Dropped(_) => "dropped",
-            Event::Delayed(..) => "delayed",
-            Event::Injected(_) => "injected",
+            Event::Injected(injection) => injection.name(),
             Event::TimedOut(..) => "timed_out",
             Event::Answered(_) => "answered",
             Event::UpstreamFailed(_) => "upstream_failed",
@@ -250,6 +254,7 @@ impl Note<'_> {
             Event::Draining(_) => "draining",
             Event::Drained(_) => "drained",
             Event::LogLost(_) => "log_lost",
+            Event::EventLogFailed(_) => "event_log_failed",
             Event::Stopped => "stopped",
         }
     }
@@ -274,17 +279,14 @@ impl Note<'_> {
                 fields.extend([("upstream", upstream.to_string().into()), ms(*took)]);
             }
             Event::Dropped(mode) => fields.push(("mode", (*mode).into())),
-            Event::Delayed(fault, direction, delay) => fields.extend([
-                ("fault", (*fault).into()),
-                ("direction", direction.as_str().into()),
-                ms(*delay),
-            ]),
             Event::Injected(injection) => injection.fields(&mut fields),
             Event::TimedOut(limit, after) => {
                 fields.extend([("limit", limit.as_str().into()), ms(*after)]);
             }
             Event::Answered(answered) => answered.fields(&mut fields),
-            Event::UpstreamFailed(reason) => fields.push(("reason", (*reason).into())),
+            Event::UpstreamFailed(reason) | Event::EventLogFailed(reason) => {
+                fields.push(("reason", (*reason).into()))
+            }
             Event::Refused(refusal, count) => {
                 fields.extend([("reason", refusal.as_str().into()), ("count", (*count).into())]);
             }
@@ -400,20 +402,34 @@ pub(super) fn origin(by_upstream: bool) -> &'static str {
 }
 
 impl Injection<'_> {
+    fn name(&self) -> &'static str {
+        match self.deed {
+            Deed::Delayed(_) if !self.shadow => "delayed",
+            _ => "injected",
+        }
+    }
+
     fn fields(&self, fields: &mut Vec<(&'static str, Value)>) {
         fields.push(("fault", self.fault.into()));
-        fields.push(("direction", self.direction.as_str().into()));
-        let (action, more) = match self.deed {
+        fields.push(("direction", self.direction.into()));
+        let (action, more) = self.action();
+        if self.name() == "injected" {
+            fields.push(("action", action.into()));
+        }
+        fields.extend(more);
+        fields.extend(self.shadow.then(|| ("mode", mode(true).into())));
+    }
+
+    /// What it did in a word, and how much.
+    pub(super) fn action(&self) -> (&'static str, Option<(&'static str, Value)>) {
+        match self.deed {
             Deed::Delayed(by) => ("delayed", Some(ms(by))),
             Deed::Held => ("held", None),
             Deed::Swallowed(bytes) => ("swallowed", Some(("bytes", bytes.into()))),
             Deed::Changed(bytes) => ("changed", Some(("bytes", bytes.into()))),
             Deed::Closed => ("closed", None),
             Deed::Reset => ("reset", None),
-        };
-        fields.push(("action", action.into()));
-        fields.extend(more);
-        fields.extend(self.shadow.then(|| ("mode", mode(true).into())));
+        }
     }
 }
 
@@ -473,13 +489,21 @@ mod tests {
             text(Event::Accepted(peer)),
             "accepted route=redis conn=17 peer=127.0.0.1:51000"
         );
-        let delayed = Event::Delayed("slow", Direction::Downstream, Span(1_500_000));
+        let delayed = Injection {
+            fault: "slow",
+            kind: "latency",
+            direction: "downstream",
+            deed: Deed::Delayed(Span(1_500_000)),
+            offset: Some(0),
+            shadow: false,
+        };
         assert_eq!(
-            text(delayed),
+            text(Event::Injected(&delayed)),
             "delayed route=redis conn=17 fault=slow direction=downstream ms=1.5"
         );
-        let (fault, direction) = ("hole", Direction::Upstream);
-        let injected = Injection { fault, direction, deed: Deed::Swallowed(7), shadow: true };
+        let (fault, direction) = ("hole", "upstream");
+        let injected =
+            Injection { fault, direction, deed: Deed::Swallowed(7), shadow: true, ..delayed };
         assert_eq!(
             text(Event::Injected(&injected)),
             "injected route=redis conn=17 fault=hole direction=upstream action=swallowed bytes=7 \

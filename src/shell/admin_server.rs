@@ -24,6 +24,7 @@ use crate::config::plan::Endpoint;
 use crate::http::{self, Event, Manner, Progress, Reject, Reply, Request, RequestReader};
 use crate::shell::clock::{self, Clock};
 use crate::shell::dial::words;
+use crate::shell::event_feed::{BEAT, EventFeed, HEARTBEAT};
 use crate::shell::link::discard_input;
 use crate::shell::listener::{BACK_OFF, Bound, is_about_one_client};
 use crate::shell::sys::{self, Interest, Watch};
@@ -31,7 +32,15 @@ use crate::shell::threads::{Named, Pool};
 use crate::units::{Span, Time};
 
 /// What answers requests. It is called by many threads at once; a panic in it becomes a 500.
-pub type Handler = Arc<dyn Fn(&Request, SocketAddr) -> Reply + Send + Sync>;
+pub type Handler<T = Served> = Arc<dyn Fn(&Request, SocketAddr) -> T + Send + Sync>;
+
+/// What a handler answers.
+pub enum Served {
+    /// This, and the connection goes on.
+    Whole(Reply),
+    /// Events until the client goes or the server is dropped.
+    Stream(EventFeed),
+}
 
 /// Bounds of the server. Each span is absolute: a byte in between does not restart it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,13 +97,27 @@ impl AdminServer {
     pub fn start(
         endpoint: &Endpoint,
         limits: Limits,
-        handler: Handler,
+        handler: Handler<Reply>,
     ) -> Result<AdminServer, String> {
         AdminServer::serve(Bound::bind(endpoint)?, limits, handler)
     }
 
-    /// Answers on a listener that is bound already.
-    pub fn serve(bound: Bound, limits: Limits, handler: Handler) -> Result<AdminServer, String> {
+    /// The same on a listener that is bound already.
+    pub fn serve(
+        bound: Bound,
+        limits: Limits,
+        handler: Handler<Reply>,
+    ) -> Result<AdminServer, String> {
+        let whole = move |request: &Request, peer| Served::Whole(handler(request, peer));
+        AdminServer::serve_streams(bound, limits, Arc::new(whole))
+    }
+
+    /// Answers on a listener that is bound already, with a stream where the handler gives one.
+    pub fn serve_streams(
+        bound: Bound,
+        limits: Limits,
+        handler: Handler,
+    ) -> Result<AdminServer, String> {
         let addr = bound.addr;
         let listener = bound.into_listener();
         let told = |error: std::io::Error| words(&error);
@@ -309,8 +332,12 @@ impl<'a> Client<'a> {
                     return self.say_goodbye(&reject.reply());
                 }
             };
-            let (manner, reply) = (Manner::of(&request), self.answer(&request));
+            let (manner, served) = (Manner::of(&request), self.answer(&request));
             drop(request);
+            let reply = match served {
+                Served::Whole(reply) => with_date(reply),
+                Served::Stream(feed) => return self.stream(feed),
+            };
             self.answered = self.server.clock.now();
             self.write(&reply.to_bytes(manner))?;
             if !manner.keep_alive {
@@ -319,15 +346,37 @@ impl<'a> Client<'a> {
         }
     }
 
-    fn answer(&self, request: &Request) -> Reply {
+    fn answer(&self, request: &Request) -> Served {
         let handler = &self.server.handler;
         // The handler keeps its own invariants, as it must between two threads.
-        let reply = catch_unwind(AssertUnwindSafe(|| handler(request, self.peer)));
-        let reply = reply.unwrap_or_else(|_| {
+        let served = catch_unwind(AssertUnwindSafe(|| handler(request, self.peer)));
+        served.unwrap_or_else(|_| {
             log::error!("the admin handler panicked at {} {}", request.method, request.path);
-            Reply::text(500, "an error in chaos-proxy itself; its log says more")
-        });
-        with_date(reply)
+            Served::Whole(Reply::text(500, "an error in chaos-proxy itself; its log says more"))
+        })
+    }
+
+    /// Sends events until the client goes, or takes too long for a batch of them.
+    fn stream(&self, mut feed: EventFeed) -> Result<Never, Over> {
+        let head = Reply::new(200).with("Content-Type", "text/event-stream");
+        let head = with_date(head.with("Cache-Control", "no-cache"));
+        self.write(&head.to_stream_head())?;
+        loop {
+            let batch = feed.take().map_err(|_| Over)?;
+            if !batch.is_empty() {
+                self.write(&batch)?;
+                continue;
+            }
+            let socket = Watch::new(self.stream.as_fd(), Interest::Departure);
+            let stop = Watch::new(self.server.stop.as_fd(), Interest::Trouble);
+            let wakes = Watch::new(feed.wakes(), Interest::Readable);
+            match sys::poll([socket, stop, wakes], Some(HEARTBEAT)) {
+                Ok([socket, stop, _]) if socket.any() || stop.any() => return Err(Over),
+                Ok([_, _, wakes]) if wakes.ready => {}
+                Ok(_) => self.write(BEAT)?,
+                Err(_) => return Err(Over),
+            }
+        }
     }
 
     /// The next request, or why it is refused.

@@ -113,8 +113,10 @@ impl Accepted {
         }
         let mut pipeline = Pipeline::for_connection(&owner, &generation.faults);
         pipeline.push(Step { at: self.clock.now(), action: Action::Open });
+        let place = Place::Connection.as_str();
+        self.route.decided(self.number, place, generation.version, &pipeline);
         for effect in pipeline.take_effects() {
-            self.route.counters().acted(&effect.fault, effect.kind, effect.shadow);
+            self.route.acted(self.number, place, &effect);
         }
         loop {
             match pipeline.pop_due(self.clock.now()).map(|step| step.action) {

@@ -125,6 +125,11 @@ fn escape_del(value: &Value) -> String {
     text
 }
 
+/// The time of day as events tell it.
+pub fn stamp() -> String {
+    timestamp(clock::wall().into())
+}
+
 /// UTC to the millisecond (RFC 3339).
 fn timestamp(now: OffsetDateTime) -> String {
     let (date, time) = (now.date(), now.time());

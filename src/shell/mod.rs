@@ -36,6 +36,10 @@ pub mod keeper;
 
 pub mod registry;
 
+pub mod event_feed;
+
+pub mod event_log;
+
 pub mod admin_server;
 
 pub mod logger;

@@ -17,6 +17,7 @@ use crate::control::Cut;
 use crate::control::lease::Leases;
 use crate::control::routes::{EditFaults, Refused, RouteEdit, RouteView, Routes};
 use crate::fault::{Common, Spec};
+use crate::journal::events::{self, Fields};
 use crate::journal::metrics::RouteReport;
 use crate::journal::{Event, Figures};
 use crate::shell::clock::Clock;
@@ -67,6 +68,8 @@ impl Serving {
     fn stop(self, cut: Cut) {
         drop(self.accepting);
         self.route.live.end(cut);
+        let next = self.route.live.generation().number + 1;
+        self.route.tally.next_generation.store(next, Ordering::Relaxed);
     }
 }
 
@@ -128,6 +131,22 @@ impl Registry {
     /// What happened on a route so far.
     pub fn figures(&self, name: &str) -> Option<Figures> {
         self.lock().get(name).map(|entry| entry.tally.counters.read())
+    }
+
+    /// What a reader of events who comes now must know first.
+    pub fn header(&self) -> Fields {
+        let entries = self.lock();
+        let plan = |entry: &Entry| plan::Route {
+            listen: Endpoint::lenient(&entry.listen),
+            upstream: Endpoint::lenient(&entry.upstream),
+            ..entry.plan.clone()
+        };
+        let number = |entry: &Entry| match &entry.serving {
+            Some(serving) => serving.route.live.generation().version,
+            None => entry.tally.next_generation.load(Ordering::Relaxed),
+        };
+        let routes: Vec<_> = entries.values().map(|entry| (plan(entry), number(entry))).collect();
+        events::start(self.shared.seed, &routes)
     }
 
     /// All routes with their counters, by name.
@@ -235,8 +254,8 @@ impl Entry {
     fn put(&mut self, mut faults: Vec<Spec>, now: Time) -> io::Result<Option<Receiver<()>>> {
         let mut leases = Leases::default();
         leases.take(&mut faults, now);
-        let live = self.serving.as_ref().map(|serving| &serving.route.live);
-        let looked = live.map(|live| live.set_faults(faults.clone())).transpose()?;
+        let route = self.serving.as_ref().map(|serving| &serving.route);
+        let looked = route.map(|route| route.set_faults(faults.clone())).transpose()?;
         (self.plan.faults, self.leases) = (faults, leases);
         Ok(looked)
     }
@@ -282,6 +301,8 @@ impl Entry {
         let route = Route::new(shared, self.plan.clone(), &self.tally).map_err(exhausted)?;
         let route = Arc::new(route);
         tell(&route, addr);
+        let generation = route.live.generation();
+        shared.journal.changed(&self.plan.name, generation.version, &generation.faults);
         let accepting = bound.accept(Arc::clone(&route)).map_err(exhausted)?;
         self.listen = addr.to_string();
         self.serving = Some(Serving { accepting, route, addr });

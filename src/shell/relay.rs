@@ -20,9 +20,9 @@ use std::sync::Arc;
 
 use crate::control::{Cut, Generation};
 use crate::exchange::Turn;
-use crate::fault::pipeline::{Deed, Pipeline, Total};
+use crate::fault::pipeline::{Pipeline, Total};
 use crate::fault::{Action, Direction, Mode, Spec, Step};
-use crate::journal::{Event, FaultTotal, Injection, Reason};
+use crate::journal::{FaultTotal, Reason};
 use crate::shell::http_half::Half;
 use crate::shell::link::Link;
 use crate::shell::sys::{self, Found, Interest, Policy, Watch};
@@ -130,6 +130,7 @@ impl<'a> Flow<'a> {
         let owner = link.owner();
         let now = if generation.faults.is_empty() { Time::ZERO } else { link.clock.now() };
         let pipeline = Pipeline::for_direction(&owner, direction, &generation.faults, now);
+        link.route().decided(link.number, direction.as_str(), generation.version, &pipeline);
         Flow {
             link,
             direction,
@@ -446,6 +447,8 @@ impl<'a> Flow<'a> {
         let now = self.link.clock.now();
         self.half.iter_mut().for_each(|half| half.release(now));
         self.pipeline.retune(now, &owner, &self.generation.faults);
+        let (version, direction) = (self.generation.version, self.direction.as_str());
+        self.link.route().decided(self.link.number, direction, version, &self.pipeline);
         self.passes = false; // what the change released leaves first
         self.keep_pending();
         self.write_due()
@@ -499,19 +502,7 @@ impl<'a> Flow<'a> {
     fn note_effects(&mut self) {
         self.discard(self.pipeline.swallowed_bytes());
         for effect in self.pipeline.take_effects() {
-            let fault = &effect.fault;
-            self.link.route().counters().acted(fault, effect.kind, effect.shadow);
-            match effect.deed {
-                Deed::Delayed(by) if !effect.shadow => {
-                    self.link.note(Event::Delayed(fault, self.direction, by));
-                }
-                deed => self.link.note(Event::Injected(&Injection {
-                    fault,
-                    direction: self.direction,
-                    deed,
-                    shadow: effect.shadow,
-                })),
-            }
+            self.link.route().acted(self.link.number, self.direction.as_str(), &effect);
         }
     }
 

@@ -2,15 +2,18 @@
 
 use std::io;
 use std::net::TcpStream;
-use std::sync::atomic::{AtomicU64, AtomicUsize};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+
+use crossbeam_channel::Receiver;
 
 use crate::config::plan::{self, Protocol};
 use crate::control::Live;
 use crate::control::ledger::Ledger;
 use crate::fault::desk::Desk;
-use crate::fault::pipeline::Owner;
-use crate::journal::{Counters, Event, Journal, Refusal, count};
+use crate::fault::pipeline::{Effect, Owner, Pipeline};
+use crate::fault::{Place, Spec};
+use crate::journal::{Counters, Event, Injection, Journal, Note, Refusal, count, events};
 use crate::shell::clock::Clock;
 use crate::shell::resolve::Resolver;
 use crate::shell::spare::Reserve;
@@ -25,7 +28,7 @@ pub struct Shared {
     /// Zero of what connections share.
     pub epoch: Clock,
     /// Where notes go.
-    pub journal: Journal,
+    pub journal: Arc<Journal>,
     /// Who is in flight.
     pub ledger: Arc<Ledger>,
     /// The copy threads.
@@ -62,6 +65,8 @@ pub struct Tally {
     pub counters: Counters,
     /// The number of the last connection.
     pub last_number: AtomicU64,
+    /// The number of the first generation of faults when it starts again.
+    pub next_generation: AtomicU64,
 }
 
 /// When a refusal was last told, and how many came since.
@@ -77,7 +82,8 @@ const TELL_EVERY: Span = Span::from_ms(1000);
 impl Route {
     /// A route that does not listen yet. Fails when no pipe can be had.
     pub fn new(shared: &Arc<Shared>, plan: plan::Route, tally: &Arc<Tally>) -> io::Result<Route> {
-        let live = Live::new(plan.faults.clone(), sys::pipe)?;
+        let first = tally.next_generation.load(Ordering::Relaxed);
+        let live = Live::new(first, plan.faults.clone(), sys::pipe)?;
         let each = match plan.protocol {
             Protocol::Tcp => 2,
             Protocol::Http => 3, // the bell between its threads
@@ -112,6 +118,49 @@ impl Route {
     /// Tells what happened on a connection.
     pub fn note(&self, connection: u64, event: Event<'_>) {
         self.shared.journal.on_route(&self.plan.name, Some(connection), event);
+    }
+
+    /// Puts other faults in force, and tells it first; see `Live::set_faults`.
+    pub fn set_faults(&self, faults: Vec<Spec>) -> io::Result<Receiver<()>> {
+        let tell = |version, faults: &[Spec]| {
+            self.shared.journal.changed(&self.plan.name, version, faults);
+        };
+        self.live.set_faults(faults, &tell)
+    }
+
+    /// Counts and tells what a fault did for the first time in this direction of a connection.
+    /// What it did to the opening is in the log already.
+    pub fn acted(&self, connection: u64, direction: &'static str, effect: &Effect) {
+        self.counters().acted(&effect.fault, effect.kind, effect.shadow);
+        let is_opening = direction == Place::Connection.as_str();
+        let injection = Injection {
+            fault: &effect.fault,
+            kind: effect.kind,
+            direction,
+            deed: effect.deed,
+            offset: (!is_opening).then_some(effect.offset),
+            shadow: effect.shadow,
+        };
+        let event = Event::Injected(&injection);
+        match is_opening {
+            false => self.note(connection, event),
+            true => {
+                let (route, connection) = (Some(&*self.plan.name), Some(connection));
+                self.shared.journal.tell_readers(&Note { route, connection, event });
+            }
+        }
+    }
+
+    /// Tells who reads the stream what was decided about the faults of a pipeline.
+    pub fn decided(
+        &self,
+        connection: u64,
+        direction: &'static str,
+        generation: u64,
+        pipeline: &Pipeline,
+    ) {
+        let place = events::Place { route: &self.plan.name, connection, direction, generation };
+        self.shared.journal.decided(&place, pipeline.decisions());
     }
 
     /// Resets a client that is not served, counts it and tells it.

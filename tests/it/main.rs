@@ -53,6 +53,8 @@ mod metrics;
 
 mod http_route;
 
+mod events;
+
 mod http_corpus;
 
 mod tidy;

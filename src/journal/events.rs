@@ -1,0 +1,115 @@
+//! The events that readers of the stream get: what notes become, and what only they are told.
+
+use serde_json::{Value, json};
+
+use super::note::{Event, Injection, Note};
+use crate::config::plan::{self, faults_as_json};
+use crate::fault::lot::{Decision, Verdict};
+use crate::fault::{Mode, Spec};
+
+/// The fields of an event in the order in which they are shown.
+pub type Fields = Vec<(&'static str, Value)>;
+
+/// The version of what a reader can rely on, told in `start`.
+pub const FORMAT: u64 = 1;
+
+/// What a note is in the stream; none when another event tells the same.
+pub(super) fn of(note: &Note<'_>) -> Option<(&'static str, Fields)> {
+    let name = match &note.event {
+        Event::Starting(..) | Event::LogLost(_) | Event::Dropped(_) => return None,
+        Event::Injected(injection) => return Some(injected(note, injection)),
+        Event::Accepted(_) => "accept",
+        Event::Connected(..) | Event::UpstreamFailed(_) => "dial",
+        Event::Refused(..) => "refuse",
+        Event::TimedOut(..) => "timeout",
+        Event::Closed(_) => "close",
+        _ => note.name(),
+    };
+    Some((name, note.fields()))
+}
+
+fn injected(note: &Note<'_>, injection: &Injection<'_>) -> (&'static str, Fields) {
+    let (action, more) = injection.action();
+    let mut fields = who(note.route, note.connection);
+    fields.extend([
+        ("direction", injection.direction.into()),
+        ("fault", injection.fault.into()),
+        ("type", injection.kind.into()),
+        ("action", action.into()),
+    ]);
+    fields.extend(more);
+    fields.extend(injection.offset.map(|offset| ("offset", offset.into())));
+    (if injection.shadow { "shadow" } else { "inject" }, fields)
+}
+
+fn who(route: Option<&str>, connection: Option<u64>) -> Fields {
+    let route = route.map(|route| ("route", route.into()));
+    route.into_iter().chain(connection.map(|number| ("conn", number.into()))).collect()
+}
+
+/// Where a decision was made.
+#[derive(Clone, Copy, Debug)]
+pub struct Place<'a> {
+    /// The route.
+    pub route: &'a str,
+    /// The number of the connection.
+    pub connection: u64,
+    /// `connection`, `upstream` or `downstream`.
+    pub direction: &'static str,
+    /// The generation of the route's faults that was in force.
+    pub generation: u64,
+}
+
+/// `decision`: what the dice say about a fault on a connection.
+pub(super) fn decided(place: &Place<'_>, decision: &Decision<'_>) -> Fields {
+    let spec = decision.spec;
+    let mut fields = who(Some(place.route), Some(place.connection));
+    fields.extend([
+        ("direction", place.direction.into()),
+        ("gen", place.generation.into()),
+        ("fault", spec.name.as_str().into()),
+        ("type", spec.kind.name.into()),
+        ("drawn", decision.drawn.into()),
+        ("action", action(decision.verdict).into()),
+    ]);
+    fields.extend(decision.verdict.reason().map(|reason| ("reason", reason.into())));
+    fields.extend((spec.how.mode == Mode::Shadow).then(|| ("mode", "shadow".into())));
+    fields
+}
+
+/// The word for what came of a draw.
+pub fn action(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Acts => "act",
+        Verdict::Disabled | Verdict::LeftOut | Verdict::Lost => "pass",
+    }
+}
+
+/// `change`: other faults are in force on a route.
+pub(super) fn changed(route: &str, generation: u64, faults: &[Spec]) -> Fields {
+    let mut fields = who(Some(route), None);
+    fields.extend([("gen", generation.into()), ("faults", faults_as_json(faults))]);
+    fields
+}
+
+/// `start`: what the decisions behind it depend on.
+pub fn start(seed: u64, routes: &[(plan::Route, u64)]) -> Fields {
+    let route = |(route, generation): &(plan::Route, u64)| {
+        let mut value = serde_json::to_value(route).unwrap_or_default();
+        if let Value::Object(members) = &mut value {
+            members.insert("gen".into(), (*generation).into());
+        }
+        value
+    };
+    vec![
+        ("format", FORMAT.into()),
+        ("version", env!("CARGO_PKG_VERSION").into()),
+        ("seed", seed.into()),
+        ("routes", routes.iter().map(route).collect()),
+    ]
+}
+
+/// `gap`: so many events were lost.
+pub fn gap(lost: u64) -> Fields {
+    vec![("lost", json!(lost))]
+}
