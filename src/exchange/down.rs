@@ -64,7 +64,8 @@ struct Passing {
     body: BodyReader,
     status: u16,
     to: To,
-    keep_alive: bool,
+    /// The upstream means to take another request.
+    stays: bool,
 }
 
 #[derive(Debug)]
@@ -212,6 +213,7 @@ impl Down {
             From::Upstream | From::Again => State::Head,
             From::Proxy(due) => State::Own(due),
             From::Refused(_) => State::Own(work.now),
+            From::Nobody => return self.over(Turn::Finish, work),
         };
         self.current = Some(Box::new(exchange));
         None
@@ -229,24 +231,22 @@ impl Down {
         }
         let abort = self.current().course.as_ref().and_then(|course| course.abort.clone());
         match abort {
-            Some(Abort::Reply(reply, _)) => {
-                let keep_alive = self.current().keep_alive;
-                self.reply(&reply, keep_alive, work)
-            }
+            Some(Abort::Reply(reply, _)) => self.reply(&reply, true, work),
             Some(Abort::Reset) => self.finish_exchange(0, Some(Turn::Reset), work),
             Some(Abort::Close) | None => self.finish_exchange(0, Some(Turn::Finish), work),
         }
     }
 
-    /// Answers in the place of the upstream.
-    fn reply(&mut self, reply: &Reply, keep_alive: bool, work: &mut Work<'_>) -> Next {
+    /// Answers in the place of the upstream, which is still there or not.
+    fn reply(&mut self, reply: &Reply, stays: bool, work: &mut Work<'_>) -> Next {
         let exchange = self.current();
-        let keep_alive = keep_alive && self.ended.is_none();
+        let stays = stays && self.ended.is_none();
+        let keep_alive = stays && exchange.keep_alive;
         let manner =
             Manner { head_only: exchange.head_only, keep_alive, version: exchange.version };
         let reply = heads::own(reply, exchange.course.as_deref());
         work.out.extend_from_slice(&reply.to_bytes(manner));
-        let end = (!keep_alive).then_some(Turn::Finish);
+        let end = (!stays || exchange.is_last).then_some(Turn::Finish);
         self.current_is_ours();
         self.finish_exchange(reply.status, end, work)
     }
@@ -387,10 +387,7 @@ impl Down {
         };
         let (status, nothing) = (answered.status, Answer::default());
         let plan = self.plan().unwrap_or(&nothing);
-        let mut keep_alive = exchange.keep_alive
-            && answered.keep_alive
-            && framing != Framing::Close
-            && status != 101;
+        let mut stays = answered.keep_alive && framing != Framing::Close && status != 101;
         let to = match (exchange.from, plan.lose, &plan.replace) {
             (From::Again, ..) => To::Nowhere(Then::Done(0)),
             (_, Some(lose), _) => To::Nowhere(Then::Lose(lose)),
@@ -400,12 +397,13 @@ impl Down {
                     return self.break_answer(malformed, &answered, is_bodiless, work);
                 }
                 let way = Way::new(plan, is_bodiless, framing, exchange.version);
-                keep_alive &= way.framing != Out::Raw;
-                self.write_head(&answered, way.framing, keep_alive && !way.cuts, work);
+                stays &= way.framing != Out::Raw;
+                let keep_alive = stays && exchange.keep_alive;
+                self.write_head(&answered, way.framing, keep_alive, work);
                 To::Client(way)
             }
         };
-        self.state = State::Body(Passing { body, status, to, keep_alive });
+        self.state = State::Body(Passing { body, status, to, stays });
         None
     }
 
@@ -479,8 +477,8 @@ impl Down {
     }
 
     fn finish_body(&mut self, passing: Passing, work: &mut Work<'_>) -> Next {
-        let Passing { body, status, to, keep_alive } = passing;
-        let end = (!keep_alive).then_some(Turn::Finish);
+        let Passing { body, status, to, stays } = passing;
+        let end = (!stays || self.current().is_last).then_some(Turn::Finish);
         match to {
             To::Client(way) if way.cuts => self.finish_exchange(status, Some(way.cut()), work),
             To::Client(way) => {
@@ -488,7 +486,7 @@ impl Down {
                 self.finish_exchange(status, end, work)
             }
             To::Nowhere(Then::Done(status)) => self.finish_exchange(status, end, work),
-            To::Nowhere(Then::Reply(reply)) => self.reply(&reply, keep_alive, work),
+            To::Nowhere(Then::Reply(reply)) => self.reply(&reply, stays, work),
             To::Nowhere(Then::Lose(Lose::Reset)) => {
                 self.finish_exchange(0, Some(Turn::Reset), work)
             }

@@ -51,6 +51,8 @@ pub struct Exchange {
     pub head_only: bool,
     /// The client means to send another request.
     pub keep_alive: bool,
+    /// The connection ends behind it.
+    pub is_last: bool,
     /// The client would speak another protocol from here on.
     pub upgrade: bool,
     /// Who answers.
@@ -64,6 +66,8 @@ pub struct Exchange {
 pub enum From {
     /// The upstream.
     Upstream,
+    /// Nobody: the connection ends, for the request before it was the last one.
+    Nobody,
     /// The upstream answers once more to a request that was sent more than once: thrown away.
     Again,
     /// The proxy, not before this, as the course's abort says.
@@ -145,3 +149,6 @@ impl Rest {
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+mod course_tests;

@@ -94,26 +94,26 @@ impl<'a> Side<'a> {
 }
 
 /// A connection whose client and upstream say all they have to say.
-struct Talk<'a> {
-    client: &'a [u8],
-    upstream: &'a [u8],
-    courses: Vec<Option<Course>>,
-    client_ends: Option<Ended>,
-    upstream_ends: Option<Ended>,
+pub(super) struct Talk<'a> {
+    pub(super) client: &'a [u8],
+    pub(super) upstream: &'a [u8],
+    pub(super) courses: Vec<Option<Course>>,
+    pub(super) client_ends: Option<Ended>,
+    pub(super) upstream_ends: Option<Ended>,
 }
 
 /// What came out of it: to the upstream, to the client, and how each half ended.
 #[derive(Debug, PartialEq)]
-struct Heard {
-    upstream: String,
-    client: String,
-    ends: (Turn, Turn),
-    done: Vec<(u64, u16, bool)>,
+pub(super) struct Heard {
+    pub(super) upstream: String,
+    pub(super) client: String,
+    pub(super) ends: (Turn, Turn),
+    pub(super) done: Vec<(u64, u16, bool)>,
 }
 
 impl Talk<'_> {
     /// Gives the first `first` bytes of each side at once, and then `then` at once.
-    fn cut(&self, first: usize, then: usize) -> Heard {
+    pub(super) fn cut(&self, first: usize, then: usize) -> Heard {
         let ends = Ends::default();
         ends.0.borrow_mut().courses = self.courses.iter().cloned().collect();
         let (mut up, mut down) = (Up::new(Span::from_ms(10_000)), Down::default());
@@ -157,7 +157,7 @@ impl Talk<'_> {
 
     /// What came out, whole, and the same however it is cut.
     #[track_caller]
-    fn hear(&self) -> Heard {
+    pub(super) fn hear(&self) -> Heard {
         let whole = self.cut(usize::MAX, usize::MAX);
         let chunked = [&whole.upstream, &whole.client].iter().any(|text| text.contains("chunked"));
         let same = |heard: &Heard, how: &str| match chunked {
@@ -169,26 +169,31 @@ impl Talk<'_> {
             }
         };
         same(&self.cut(1, 1), "byte by byte");
-        for at in 0..self.client.len().max(self.upstream.len()) {
+        // Every cut of a short message, about a hundred of a long one.
+        let longest = self.client.len().max(self.upstream.len());
+        for at in (0..longest).step_by(1 + longest / 200) {
             same(&self.cut(at, usize::MAX), &format!("cut at {at}"));
         }
         whole
     }
 }
 
-/// The text with neighbouring chunks made one: sizes taken out.
+/// The text without the sizes of chunks: lines that say how long the next one is.
 fn joined(text: &str) -> String {
-    let is_size = |line: &&str| {
-        !line.is_empty() && *line != "0" && line.bytes().all(|byte| byte.is_ascii_hexdigit())
+    let lines: Vec<&str> = text.split('\n').collect();
+    let length = |line: &&str| line.len() - 3 * line.matches("\\x").count();
+    let is_size = |index: usize| {
+        let size = usize::from_str_radix(lines[index], 16).ok().filter(|size| *size > 0);
+        size.is_some() && lines.get(index + 1).map(length) == size
     };
-    text.split('\n').filter(|line| !is_size(line)).collect::<Vec<_>>().concat()
+    (0..lines.len()).filter(|index| !is_size(*index)).map(|index| lines[index]).collect()
 }
 
-fn crlf(text: &str) -> Vec<u8> {
+pub(super) fn crlf(text: &str) -> Vec<u8> {
     text.replace('\n', "\r\n").into_bytes()
 }
 
-fn talk(client: &str, upstream: &str, courses: Vec<Option<Course>>) -> Heard {
+pub(super) fn talk(client: &str, upstream: &str, courses: Vec<Option<Course>>) -> Heard {
     let (client, upstream) = (crlf(client), crlf(upstream));
     let talk = Talk {
         client: &client,

@@ -73,7 +73,8 @@ struct Sending {
 
 #[derive(Debug)]
 enum To {
-    Upstream(Option<Copies>),
+    /// To be sent again, if it does not grow too long; and whether that was to be.
+    Upstream(Option<Copies>, bool),
     /// Thrown away; this is given when it is whole.
     Nowhere(Box<Exchange>),
 }
@@ -286,24 +287,29 @@ impl Up {
                 exchange.upgrade = false;
                 if asked.expects_continue {
                     // The body may come or not: nothing can be read behind the answer.
-                    work.other.give(Exchange { keep_alive: false, course, ..exchange });
+                    let (keep_alive, is_last) = (false, true);
+                    work.other.give(Exchange { keep_alive, is_last, course, ..exchange });
                     self.state = State::Last;
                     return None;
                 }
-                exchange.keep_alive &= matches!(abort, Abort::Reply(..));
+                exchange.is_last |= !matches!(abort, Abort::Reply(..));
                 exchange.course = course;
                 To::Nowhere(Box::new(exchange))
             }
             decided => {
                 let again = decided.map_or(0, |(_, duplicates)| duplicates);
+                let again = if asked.upgrade { 0 } else { again };
                 let edits = course.as_ref().map_or(&[][..], |course| &course.request_edits);
                 let from = work.out.len();
-                heads::request(&self.reader, &asked, edits, work.out);
-                let copies = (again > 0 && asked.keep_alive && !asked.upgrade)
-                    .then(|| Copies { left: again, text: work.out[from..].to_vec() });
+                // The upstream has to stay for as long as it is sent.
+                let keep_alive = asked.keep_alive || again > 0;
+                let sent = Asked { keep_alive, ..asked };
+                heads::request(&self.reader, &sent, edits, work.out);
+                exchange.is_last &= again == 0;
                 exchange.course = course;
                 work.other.give(exchange);
-                To::Upstream(copies)
+                let text = || work.out[from..].to_vec();
+                To::Upstream((again > 0).then(|| Copies { left: again, text: text() }), again > 0)
             }
         };
         self.state = State::Body(Sending { asked, body, to });
@@ -316,6 +322,7 @@ impl Up {
             version: asked.version,
             head_only: asked.head_only,
             keep_alive: asked.keep_alive,
+            is_last: !asked.keep_alive,
             upgrade: asked.upgrade,
             from,
             course: None,
@@ -332,11 +339,11 @@ impl Up {
             let from = work.out.len();
             match (&sending.to, sending.asked.framing) {
                 (To::Nowhere(_), _) => {}
-                (To::Upstream(_), Framing::Chunked) => heads::chunk(data, work.out),
-                (To::Upstream(_), _) => work.out.extend_from_slice(data),
+                (To::Upstream(..), Framing::Chunked) => heads::chunk(data, work.out),
+                (To::Upstream(..), _) => work.out.extend_from_slice(data),
             }
             let is_done = sending.body.is_done();
-            if let To::Upstream(copies) = &mut sending.to {
+            if let To::Upstream(copies, _) = &mut sending.to {
                 if is_done && sending.asked.framing == Framing::Chunked {
                     heads::last_chunk(sending.body.trailers(), work.out);
                 }
@@ -355,14 +362,15 @@ impl Up {
         let asked = sending.asked;
         match sending.to {
             To::Nowhere(own) => {
-                let keep_alive = own.keep_alive;
+                let is_last = own.is_last;
                 work.other.give(*own);
-                match keep_alive {
-                    true => self.next(),
-                    false => None, // the state is Last already
+                match is_last {
+                    false => self.next(),
+                    true => None, // the state is Last already
                 }
             }
-            To::Upstream(copies) => {
+            To::Upstream(_, false) => self.follow(asked),
+            To::Upstream(copies, true) => {
                 let copies = copies.unwrap_or(Copies { left: 0, text: Vec::new() });
                 self.state = State::Copies(asked, copies);
                 None
@@ -372,14 +380,26 @@ impl Up {
 
     /// Sends the request again, as often as was decided.
     fn copies(&mut self, asked: Asked, mut copies: Copies, work: &mut Work<'_>) -> Next {
-        while copies.left > 0 {
+        loop {
             if !work.other.has_room() {
                 return self.wait(State::Copies(asked, copies));
             }
-            work.other.give(self.exchange(&asked, From::Again));
+            if copies.left == 0 {
+                break;
+            }
+            let is_last = false;
+            work.other.give(Exchange { is_last, ..self.exchange(&asked, From::Again) });
             work.out.extend_from_slice(&copies.text);
             copies.left -= 1;
         }
+        if !asked.keep_alive {
+            work.other.give(self.exchange(&asked, From::Nobody));
+        }
+        self.follow(asked)
+    }
+
+    /// A request has gone to the upstream. What follows it?
+    fn follow(&mut self, asked: Asked) -> Next {
         match asked {
             Asked { upgrade: true, .. } => self.state = State::Asked,
             Asked { keep_alive: true, .. } => return self.next(),
@@ -392,7 +412,7 @@ impl Up {
     fn break_off(&mut self, sending: Sending, reject: Reject, work: &mut Work<'_>) -> Next {
         work.taken = work.bytes.len();
         match sending.to {
-            To::Upstream(_) => work.other.break_off(Broken { number: self.number, reject }),
+            To::Upstream(..) => work.other.break_off(Broken { number: self.number, reject }),
             To::Nowhere(_) => work.other.give(self.refusal(reject)),
         }
         None // the state is Last already
@@ -422,6 +442,7 @@ impl Up {
             version: Version::Http11,
             head_only: false,
             keep_alive: false,
+            is_last: true,
             upgrade: false,
             from: From::Refused(reject),
             course: None,

@@ -79,15 +79,13 @@ impl Way {
             Some(Left::Share(share)) => (length as f64 * share) as u64,
         };
         let count = usize::try_from(left).unwrap_or(usize::MAX).min(data.len());
-        let from = out.len();
         match self.framing {
             Out::Chunked => heads::chunk(&data[..count], out),
             Out::Length(_) | Out::Raw | Out::Bodiless => out.extend_from_slice(&data[..count]),
         }
-        if let Some(damage) = &mut self.damage {
+        if let Some(damage) = self.damage.as_mut().filter(|_| count > 0) {
             let end = if self.framing == Out::Chunked { out.len() - 2 } else { out.len() };
-            let start = (end - count).max(from);
-            damage.apply(&mut out[start..end]);
+            damage.apply(&mut out[end - count..end]);
         }
         let Some(_) = self.left else { return Passed::All };
         self.left = Some(Left::Bytes(left - count as u64));

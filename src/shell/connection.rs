@@ -287,7 +287,8 @@ impl Accepted {
         match self.route.plan.protocol {
             Protocol::Tcp => Ok((None, None)),
             Protocol::Http => {
-                let (up, down) = self.route.shared.reserve.open(http_half::pair)?;
+                let pair = || http_half::pair(self.peer.ip());
+                let (up, down) = self.route.shared.reserve.open(pair)?;
                 Ok((Some(up), Some(down)))
             }
         }

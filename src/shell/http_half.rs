@@ -2,6 +2,7 @@
 //! each of them has. Exchanges go from one to the other in a bounded channel; who must wait for
 //! the other rings and is rung.
 
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering, fence};
 use std::sync::{Arc, OnceLock};
 
@@ -10,8 +11,11 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use crate::control::Generation;
 use crate::exchange::{Answers, Broken, Done, Down, Ended, Exchange, From, PIPELINED_MAX};
 use crate::exchange::{Questions, Turn, Up};
+use crate::fault::Place;
 use crate::fault::course::Course;
-use crate::http::HeadReader;
+use crate::fault::desk::Ground;
+use crate::fault::exchange::Facts;
+use crate::http::{Framing, HeadReader};
 use crate::shell::link::Link;
 use crate::shell::sys::{Bell, Watch};
 use crate::units::{Span, Time};
@@ -54,6 +58,8 @@ pub enum Half {
 pub struct Asking {
     shared: Arc<Shared>,
     sender: Sender<Exchange>,
+    /// Where the client comes from.
+    peer: IpAddr,
 }
 
 /// The way of the half towards the client to the other one.
@@ -62,8 +68,8 @@ pub struct Answering {
     receiver: Receiver<Exchange>,
 }
 
-/// Both halves of a connection: towards the upstream, towards the client.
-pub fn pair() -> std::io::Result<(Half, Half)> {
+/// Both halves of the connection of a client at `peer`: towards the upstream, towards the client.
+pub fn pair(peer: IpAddr) -> std::io::Result<(Half, Half)> {
     let (sender, receiver) = bounded(PIPELINED_MAX);
     let shared = Arc::new(Shared {
         down: Bell::new()?,
@@ -73,7 +79,7 @@ pub fn pair() -> std::io::Result<(Half, Half)> {
         client_finished: AtomicBool::new(false),
         broken: OnceLock::new(),
     });
-    let asking = Asking { shared: Arc::clone(&shared), sender };
+    let asking = Asking { shared: Arc::clone(&shared), sender, peer };
     let answering = Answering { shared, receiver };
     Ok((Half::Up(Up::new(HEAD_SPAN), asking), Half::Down(Down::default(), answering)))
 }
@@ -238,9 +244,29 @@ impl Answers for Ask<'_> {
         self.asking.shared.closing.load(Ordering::SeqCst)
     }
 
-    fn decide(&mut self, _head: &HeadReader) -> Option<Box<Course>> {
-        let _ = (self.seen.link, self.seen.generation);
-        None
+    fn decide(&mut self, head: &HeadReader) -> Option<Box<Course>> {
+        let Seen { link, generation, now, .. } = self.seen;
+        if !generation.faults.iter().any(|fault| fault.place == Place::Exchange) {
+            return None;
+        }
+        let head = head.head().ok()?; // it was read as a whole one
+        let facts = Facts {
+            method: &head.method,
+            path: &head.target.path,
+            query: head.target.query.as_deref(),
+            fields: &head.fields,
+            body_bytes: match head.framing {
+                Framing::Length(length) => Some(length),
+                Framing::Chunked | Framing::Close => None,
+            },
+            peer: self.asking.peer,
+            age: *now,
+        };
+        let (owner, number, faults) = (link.owner(), generation.number, &generation.faults);
+        let ground =
+            Ground { owner, generation: number, faults, explain: link.route().plan.explain };
+        let course = link.route().desk.decide(&ground, &facts);
+        Some(Box::new(course)).filter(|course| !course.decided.is_empty())
     }
 }
 

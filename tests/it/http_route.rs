@@ -13,7 +13,9 @@ const HTTP: &str = r#""protocol": "http""#;
 
 /// An upstream that reads requests and answers each of them with `answer`; after an answer that
 /// is none, it closes.
-fn web(answer: impl Fn(&Request) -> Option<Vec<u8>> + Send + Sync + 'static) -> Upstream<usize> {
+pub(crate) fn web(
+    answer: impl Fn(&Request) -> Option<Vec<u8>> + Send + Sync + 'static,
+) -> Upstream<usize> {
     Upstream::start(move |mut stream| {
         let limits = Limits { body_bytes: 64 << 20, ..Limits::default() };
         let (mut reader, mut buffer, mut served) =
@@ -37,7 +39,7 @@ fn web(answer: impl Fn(&Request) -> Option<Vec<u8>> + Send + Sync + 'static) -> 
 }
 
 /// Answers with the method, the path and the length of the body.
-fn told(request: &Request) -> Option<Vec<u8>> {
+pub(crate) fn told(request: &Request) -> Option<Vec<u8>> {
     let body = format!("{} {} {}", request.method, request.path, request.body.len());
     Some(Reply::new(200).with_body(body).to_bytes(Manner::of(request)))
 }
@@ -53,7 +55,7 @@ fn read_head(mut stream: &TcpStream) -> String {
     String::from_utf8(head).unwrap()
 }
 
-fn ok(body: &str) -> String {
+pub(crate) fn ok(body: &str) -> String {
     format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len())
 }
 

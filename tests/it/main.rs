@@ -55,6 +55,8 @@ mod http_route;
 
 mod events;
 
+mod http_faults;
+
 mod http_corpus;
 
 mod tidy;

@@ -8,6 +8,7 @@
 use super::{Flow, Over, Pending};
 use crate::control::Cut;
 use crate::exchange::{Ended, Turn};
+use crate::fault::course::Decided;
 use crate::fault::{Action, Direction, Step};
 use crate::journal::{Answered, Event, Reason};
 use crate::shell::http_half::Seen;
@@ -145,6 +146,10 @@ impl Flow<'_> {
         for done in half.take_done() {
             let decided = done.course.as_ref().map_or(&[][..], |course| &course.decided);
             self.faulty = decided.iter().any(|decided| !decided.shadow);
+            for decided in decided {
+                let Decided { fault, kind, shadow, .. } = decided;
+                self.link.route().counters().acted(fault, kind, *shadow);
+            }
             if decided.is_empty() && done.refused.is_none() {
                 continue;
             }

@@ -1,0 +1,305 @@
+//! What was decided for an exchange, carried out: as text, cut at every place.
+
+use super::tests::{Heard, Talk, crlf, talk};
+use super::{COPY_BYTES_MAX, Ended, Turn};
+use crate::fault::course::{Abort, Answer, Corruption, CorruptionKind, Course, Decided, Edit};
+use crate::fault::course::{Lose, Malformed, Partial};
+use crate::http::Reply;
+use crate::units::{Ratio, Span};
+
+const GET: &str = "GET / HTTP/1.1\nHost: a\n\n";
+const OK: &str = "HTTP/1.1 200 OK\nContent-Length: 5\n\nhello";
+const CHUNKS: &str = "HTTP/1.1 200 OK\nTransfer-Encoding: chunked\n\n5\nhello\n0\n\n";
+
+fn on_answer(answer: Answer) -> Course {
+    Course { answer, ..Course::default() }
+}
+
+fn aborted(abort: Abort) -> Course {
+    Course { abort: Some(abort), ..Course::default() }
+}
+
+/// One request of which this becomes, and one that passes behind it.
+#[track_caller]
+fn check(course: Course, answers: &str, upstream: &str, client: &str, end: Turn) {
+    let heard = talk(&GET.repeat(2), answers, vec![Some(course), None]);
+    assert_eq!((&*heard.upstream, &*heard.client), (upstream, client));
+    assert_eq!(heard.ends.1, end);
+}
+
+/// What the client gets of this answer alone.
+#[track_caller]
+fn check_answer(answer: Answer, from_upstream: &str, client: &str, end: Turn) {
+    let both = GET.repeat(2);
+    check(on_answer(answer), &format!("{from_upstream}{OK}"), &both, client, end);
+}
+
+#[test]
+fn an_answer_of_our_own() {
+    let reply = Reply::new(503).with("Retry-After", "1").with_body("no");
+    let course = aborted(Abort::Reply(reply.clone(), Span::ZERO));
+    let ours = "HTTP/1.1 503 Service Unavailable\nRetry-After: 1\nContent-Length: 2\n\nno";
+    check(course.clone(), OK, GET, &format!("{ours}{OK}"), Turn::Wait);
+    // The body of the request is read to its end, and the next request is the next.
+    let put = "PUT / HTTP/1.1\nHost: a\nContent-Length: 4\n\nbody";
+    let heard = talk(&format!("{put}{GET}"), OK, vec![Some(course.clone()), None]);
+    assert_eq!((heard.upstream, heard.client), (GET.into(), format!("{ours}{OK}")));
+    let chunked = "PUT / HTTP/1.1\nHost: a\nTransfer-Encoding: chunked\n\n4\nbody\n0\nA: b\n\n";
+    let heard = talk(&format!("{chunked}{GET}"), OK, vec![Some(course.clone()), None]);
+    assert_eq!((heard.upstream, heard.client), (GET.into(), format!("{ours}{OK}")));
+    assert_eq!(heard.done, [(1, 503, false), (2, 200, true)]);
+    // Whoever waits for 100 Continue is answered at once, and not read further.
+    let waits = "PUT / HTTP/1.1\nHost: a\nExpect: 100-continue\nContent-Length: 4\n\n";
+    let heard = talk(waits, "", vec![Some(course.clone())]);
+    let closing = "HTTP/1.1 503 Service Unavailable\nRetry-After: 1\nContent-Length: 2\n\
+                   Connection: close\n\nno";
+    assert_eq!((&*heard.client, heard.ends.1), (closing, Turn::Finish));
+    let heard = talk("HEAD / HTTP/1.1\nHost: a\n\n", "", vec![Some(course)]);
+    assert_eq!(heard.client, ours.trim_end_matches("no"));
+}
+
+#[test]
+fn no_answer_at_all() {
+    check(aborted(Abort::Close), "", "", "", Turn::Finish);
+    check(aborted(Abort::Reset), "", "", "", Turn::Reset);
+}
+
+#[test]
+fn aborts_keep_the_order() {
+    let course = aborted(Abort::Reply(Reply::new(429), Span::ZERO));
+    let heard = talk(&GET.repeat(3), &OK.repeat(2), vec![None, Some(course), None]);
+    let ours = "HTTP/1.1 429 Too Many Requests\nContent-Length: 0\n\n";
+    assert_eq!(heard.client, format!("{OK}{ours}{OK}"));
+    assert_eq!(heard.upstream, GET.repeat(2));
+}
+
+#[test]
+fn heads_are_edited() {
+    let set = |name: &str, value: &str| Edit::Set(name.into(), value.into());
+    let edits = vec![
+        set("X-New", "1"),
+        Edit::Remove("ACCEPT".into()),
+        set("host", "b"),
+        set("X-Gone", "1"),
+        Edit::Remove("x-gone".into()),
+        set("Content-Length", "9"),
+        Edit::Remove("transfer-encoding".into()),
+        set("X-Odd", "a\r\nb"),
+    ];
+    let course = Course { request_edits: edits.clone(), ..Course::default() };
+    let request = "PUT / HTTP/1.1\nHost: a\nAccept: x\nContent-Length: 1\naccept: y\n\nz";
+    let heard = talk(request, "", vec![Some(course)]);
+    let edited = "PUT / HTTP/1.1\nContent-Length: 1\nX-New: 1\nhost: b\nX-Odd: a  b\n\nz";
+    assert_eq!(heard.upstream, edited);
+    let from = "HTTP/1.1 200 OK\nAccept: x\nX-New: old\nTransfer-Encoding: chunked\n\n0\n\n";
+    let to = "HTTP/1.1 200 OK\nX-New: 1\nhost: b\nX-Odd: a  b\nTransfer-Encoding: chunked\n\n0\n\n";
+    check_answer(Answer { edits, ..Answer::default() }, from, &format!("{to}{OK}"), Turn::Wait);
+}
+
+#[test]
+fn another_answer_in_its_place() {
+    let reply = Some(Reply::new(500).with_body("ours"));
+    let ours = "HTTP/1.1 500 Internal Server Error\nContent-Length: 4\n\nours";
+    let both = format!("{ours}{OK}");
+    for theirs in [OK, CHUNKS, "HTTP/1.1 204 No\n\n"] {
+        let replace = Answer { replace: reply.clone(), ..Answer::default() };
+        check_answer(replace, theirs, &both, Turn::Wait);
+    }
+    let closing = "HTTP/1.1 200 OK\nConnection: close\nContent-Length: 5\n\nhello";
+    let ours = "HTTP/1.1 500 Internal Server Error\nContent-Length: 4\nConnection: close\n\nours";
+    check_answer(Answer { replace: reply, ..Answer::default() }, closing, ours, Turn::Finish);
+}
+
+#[test]
+fn answers_are_lost() {
+    for (lose, end) in
+        [(Lose::Reset, Turn::Reset), (Lose::Close, Turn::Finish), (Lose::Hang, Turn::Wait)]
+    {
+        for theirs in [OK, CHUNKS] {
+            let answer = Answer { lose: Some(lose), ..Answer::default() };
+            check_answer(answer, theirs, "", end);
+        }
+    }
+}
+
+#[test]
+fn who_hangs_up_on_a_hanging_answer_is_let_go() {
+    let course = on_answer(Answer { lose: Some(Lose::Hang), ..Answer::default() });
+    let (client, upstream) = (crlf(GET), crlf(OK));
+    let talk = Talk {
+        client: &client,
+        upstream: &upstream,
+        courses: vec![Some(course)],
+        client_ends: Some(Ended::Finished),
+        upstream_ends: None,
+    };
+    assert_eq!(talk.hear().ends, (Turn::Finish, Turn::Close));
+}
+
+#[test]
+fn answers_are_broken() {
+    let broken = |kind| Answer { malformed: Some(kind), ..Answer::default() };
+    check_answer(broken(Malformed::Empty), OK, "", Turn::Finish);
+    let head = "HTTP/1.1 200 OK\nTransfer-Encoding: chunked\nConnection: close\n\nchaos\n";
+    check_answer(broken(Malformed::Chunk), OK, head, Turn::Finish);
+    let heard = talk(GET, OK, vec![Some(on_answer(broken(Malformed::Garbage)))]);
+    assert!(!heard.client.is_empty() && !heard.client.starts_with("HTTP"), "{heard:?}");
+    assert_eq!(heard.ends.1, Turn::Finish);
+}
+
+#[test]
+fn answers_end_too_early() {
+    let half = Ratio::new(0.5).unwrap();
+    let head = "HTTP/1.1 200 OK\nContent-Length: 5\n\n";
+    for (partial, passes) in [
+        (Partial::Bytes(0), ""),
+        (Partial::Bytes(2), "he"),
+        (Partial::Bytes(5), "hell"), // fewer than were promised
+        (Partial::Bytes(u64::MAX), "hell"),
+        (Partial::Fraction(half), "he"),
+        (Partial::Fraction(Ratio::ONE), "hell"),
+        (Partial::Fraction(Ratio::ZERO), ""),
+    ] {
+        let answer = Answer { partial: Some(partial), ..Answer::default() };
+        check_answer(answer, OK, &format!("{head}{passes}"), Turn::Finish);
+    }
+    let head = "HTTP/1.1 200 OK\nTransfer-Encoding: chunked\n\n";
+    for (bytes, passes) in [(0, ""), (2, "2\nhe\n"), (5, "5\nhello\n"), (9, "5\nhello\n")] {
+        let partial = Some(Partial::Bytes(bytes));
+        let answer = Answer { partial, ..Answer::default() };
+        check_answer(answer, CHUNKS, &format!("{head}{passes}"), Turn::Finish);
+    }
+    // One that ends with the connection must not look as if it were whole.
+    let endless = "HTTP/1.1 200 OK\n\nhello";
+    let answer = Answer { partial: Some(Partial::Bytes(2)), ..Answer::default() };
+    let cut = "HTTP/1.1 200 OK\nConnection: close\n\nhe";
+    check_answer(answer, endless, cut, Turn::Reset);
+}
+
+/// What has no body cannot end too early.
+#[test]
+fn nothing_cannot_end_too_early() {
+    let none = "HTTP/1.1 204 No\n\n";
+    let answer = Answer { partial: Some(Partial::Bytes(0)), ..Answer::default() };
+    check_answer(answer, none, &format!("{none}{OK}"), Turn::Wait);
+}
+
+#[test]
+fn bodies_are_damaged_in_place() {
+    for kind in [CorruptionKind::BitFlip, CorruptionKind::RandomBytes] {
+        let corruption = Some(Corruption { kind, seed: 7 });
+        let course = on_answer(Answer { corruption, ..Answer::default() });
+        for theirs in [OK, CHUNKS] {
+            let heard = talk(GET, theirs, vec![Some(course.clone())]);
+            assert_ne!(heard.client, theirs);
+            assert_eq!(body(&heard).0, body_of(theirs).0, "the head is as it was");
+        }
+        let long = format!("HTTP/1.1 200 OK\nContent-Length: 2000\n\n{}", "x".repeat(2000));
+        let heard = talk(GET, &long, vec![Some(course)]);
+        let changed = |text: &str| text.replace('x', "").len();
+        let (head, body) = body(&heard);
+        assert_eq!(head, body_of(&long).0);
+        assert!((8..=64).contains(&changed(&body)), "one of 256 bytes: {body}");
+    }
+}
+
+fn body_of(text: &str) -> (String, String) {
+    let (head, body) = text.split_once("\n\n").unwrap();
+    (head.to_owned(), body.to_owned())
+}
+
+fn body(heard: &Heard) -> (String, String) {
+    body_of(&heard.client)
+}
+
+#[test]
+fn the_second_half_is_missing() {
+    let corruption = Some(Corruption { kind: CorruptionKind::Truncate, seed: 7 });
+    let answer = Answer { corruption, ..Answer::default() };
+    let short = "HTTP/1.1 200 OK\nContent-Length: 2\n\nhe";
+    check_answer(answer.clone(), OK, &format!("{short}{OK}"), Turn::Wait);
+    // Of a length that is not known: of what comes at once.
+    let heard = talk_whole(CHUNKS, on_answer(answer));
+    assert_eq!(heard, "HTTP/1.1 200 OK\nTransfer-Encoding: chunked\n\n2\nhe\n0\n\n");
+}
+
+/// What the client gets of an answer that comes at once.
+fn talk_whole(answer: &str, course: Course) -> String {
+    let (client, upstream) = (crlf(GET), crlf(answer));
+    let talk = Talk {
+        client: &client,
+        upstream: &upstream,
+        courses: vec![Some(course)],
+        client_ends: None,
+        upstream_ends: None,
+    };
+    talk.cut(usize::MAX, usize::MAX).client
+}
+
+#[test]
+fn requests_are_sent_again() {
+    let course = || Course { duplicates: 2, ..Course::default() };
+    let put = "PUT / HTTP/1.1\nHost: a\nTransfer-Encoding: chunked\n\n4\nbody\n0\n\n";
+    let answers = format!("{OK}{CHUNKS}HTTP/1.1 204 No\n\nHTTP/1.1 200 OK\nContent-Length: 0\n\n");
+    let heard = talk(&format!("{put}{GET}"), &answers, vec![Some(course()), None]);
+    assert_eq!(heard.upstream, format!("{}{GET}", put.repeat(3)));
+    assert_eq!(heard.client, format!("{OK}HTTP/1.1 200 OK\nContent-Length: 0\n\n"));
+    assert_eq!(heard.done, [(1, 200, true), (2, 200, true)]);
+    // The last request of a connection: the upstream stays until it has answered all of them.
+    let last = "GET / HTTP/1.1\nHost: a\nConnection: close\n\n";
+    let heard = talk(last, &OK.repeat(3), vec![Some(course())]);
+    assert_eq!(heard.upstream, GET.repeat(3));
+    let closing = "HTTP/1.1 200 OK\nContent-Length: 5\nConnection: close\n\nhello";
+    assert_eq!((&*heard.client, heard.ends.1), (closing, Turn::Finish));
+}
+
+/// A request that is longer than what is kept is sent once; one of just that length again.
+#[test]
+fn what_is_too_long_is_sent_once() {
+    let course = Course { duplicates: 1, ..Course::default() };
+    let of_length = |length: usize| {
+        let head = "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 60000\r\nX: \r\n\r\n";
+        let body = "x".repeat(60_000);
+        let padding = "p".repeat(length - head.len() - body.len());
+        format!("{}{body}", head.replace("X: ", &format!("X: {padding}")))
+    };
+    for (length, times) in [(COPY_BYTES_MAX, 2), (COPY_BYTES_MAX + 1, 1)] {
+        let request = of_length(length);
+        assert_eq!(request.len(), length);
+        let talk = Talk {
+            client: request.as_bytes(),
+            upstream: b"",
+            courses: vec![Some(course.clone())],
+            client_ends: None,
+            upstream_ends: None,
+        };
+        let heard = talk.cut(usize::MAX, usize::MAX).upstream;
+        assert_eq!(heard.matches("PUT / ").count(), times, "{length} bytes");
+    }
+}
+
+#[test]
+fn what_acted_is_told() {
+    let decided = |kind, drawn: &str, shadow| Decided {
+        fault: "mine".into(),
+        kind,
+        drawn: drawn.into(),
+        shadow,
+    };
+    let list = vec![
+        decided("http_delay", "ms=512", false),
+        decided("http_error", "status=500", true),
+        decided("http_header", "", false),
+    ];
+    let course = Course { decided: list, explain: true, ..Course::default() };
+    let told = "X-Chaos-Faults: http_delay;ms=512, http_header\n";
+    let heard = talk(GET, OK, vec![Some(course.clone())]);
+    let expected = format!("HTTP/1.1 200 OK\nContent-Length: 5\n{told}\nhello");
+    assert_eq!(heard.client, expected);
+    let silent = Course { explain: false, ..course.clone() };
+    assert_eq!(talk(GET, OK, vec![Some(silent)]).client, OK);
+    let abort = Some(Abort::Reply(Reply::new(503), Span::ZERO));
+    let heard = talk(GET, "", vec![Some(Course { abort, ..course })]);
+    let expected = format!("HTTP/1.1 503 Service Unavailable\n{told}Content-Length: 0\n\n");
+    assert_eq!(heard.client, expected);
+}
