@@ -7,7 +7,7 @@ use super::{Fault, Kind, Level, Step};
 use crate::dice::Dice;
 use crate::units::{Span, Time};
 
-/// The shortest time up or down: a turn of a listener takes some tens of microseconds.
+/// The shortest time up or down: each turn is a line of the log. The kernel needs 4 us for it.
 const SHORTEST: Span = Span::from_ms(10);
 
 pub(super) static KIND: Kind = Kind {

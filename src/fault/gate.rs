@@ -239,6 +239,23 @@ mod tests {
         assert_eq!((gate.door(at(200)), gate.next(at(200))), (Door::Serving, Time::NEVER));
     }
 
+    /// Who sleeps until `next` misses nothing: in between nothing changes.
+    #[test]
+    fn nothing_changes_before_it_is_said_to() {
+        let flaps = "flap up=30 down=20 | flap up=70 down=10 shadow=1 | connect_hang enabled=false";
+        let mut gate = Gate::default();
+        gate.retune(at(3), &parse(flaps));
+        let (mut next, mut turns) = (at(3), 0);
+        for ms in 3..2_000 {
+            let told = gate.turns(at(ms)).len();
+            assert!(told == 0 || at(ms) == next, "{told} turns at {ms} ms, not at {next:?}");
+            turns += told;
+            next = gate.next(at(ms));
+            assert!(at(ms) < next, "at {ms} ms it is to be looked at again at {next:?}");
+        }
+        assert_eq!(turns, 79 + 49); // each edge of (30, 20) and of (70, 10) from 3 to 1999 ms
+    }
+
     #[test]
     fn a_look_that_comes_late_finds_what_holds_now() {
         let mut gate = Gate::default();

@@ -299,3 +299,20 @@ fn no_tunnel_without_101() {
     assert_eq!(end, End::Fin);
     assert_eq!(upstream.outcome(), 2);
 }
+
+#[test]
+fn faults_of_the_listener_act_here_too() {
+    let upstream = web(told);
+    let proxy = Proxy::start(upstream.addr, HTTP);
+    let (used, fresh) = (proxy.connect(), proxy.connect());
+    ask(&used, "GET /a HTTP/1.1\r\nHost: a\r\n\r\n", &ok("GET /a 0"));
+    let refuse = r#""protocol": "http", "faults": [{"type": "refuse", "reset_live": true}]"#;
+    proxy.set_faults(refuse);
+    for client in [&used, &fresh] {
+        assert_eq!(read_all(client), (Vec::new(), End::Reset));
+    }
+    assert!(TcpStream::connect(proxy.addr()).is_err());
+    proxy.set_faults(HTTP);
+    ask(&proxy.connect(), "GET /b HTTP/1.1\r\nHost: a\r\n\r\n", &ok("GET /b 0"));
+    proxy.balanced();
+}
