@@ -3,9 +3,11 @@
 CARGO_TARGET_DIR ?= target
 RELEASE := $(CARGO_TARGET_DIR)/release/chaos-proxy
 STATIC := $(CARGO_TARGET_DIR)/static/chaos-proxy
+PREFIX ?= /usr/local
+export PREFIX DESTDIR
 
 .DEFAULT_GOAL := help
-.PHONY: help run check fmt clippy test docs slow bench static image deploy-check image-test smoke clients metrics \
+.PHONY: help run check fmt clippy test docs slow bench static install uninstall dist image deploy-check image-test smoke clients metrics \
 	http-clients fuzz-build release clean
 
 help: ## list these targets
@@ -37,10 +39,19 @@ bench: release ## measure against other proxies
 static: ## the small static binary; prints its size and SHA-256
 	scripts/static
 
+install: static ## put it, its man page, completions and systemd unit under PREFIX (default: /usr/local)
+	scripts/install $(STATIC)
+
+uninstall: ## take them away again
+	scripts/install --remove
+
+dist: ## write the completions and the man page anew, after the table of options has changed
+	UPDATE_DIST=1 cargo test --locked --quiet --test it dist_is
+
 image: static ## the image with that binary and nothing else, as TAG (default: chaos-proxy:latest)
 	scripts/image $(STATIC) $(TAG)
 
-deploy-check: $(if $(BINARY),,static) ## do compose and Kubernetes take what is under deploy/?
+deploy-check: $(if $(BINARY),,static) ## do compose, Kubernetes and systemd take what is under deploy/ and dist/?
 	scripts/deploy-check $(or $(BINARY),$(STATIC))
 
 image-test: deploy-check ## run the image with podman beside the binary BINARY (default: static), and compare

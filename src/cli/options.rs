@@ -1,6 +1,6 @@
 //! The one table of commands and options: the parser, `--help`, the completions and the man page
 //! are read from it. To add an option, write its row, put it into `OPTIONS`, and use its value in
-//! `parse`.
+//! `parse`; then run `make dist`.
 
 use crate::config::plan::{LogFormat, LogLevel};
 use crate::units::Span;

@@ -59,4 +59,6 @@ mod http_faults;
 
 mod http_corpus;
 
+mod dist;
+
 mod tidy;

@@ -24,7 +24,7 @@ pub use error::Misuse;
 pub(in crate::cli) use error::words;
 pub use help::{client_commands, client_help, client_version};
 pub use parse::{is_meant, parse};
-pub use table::{CLIENT_COMMANDS, ClientRow, ClientVerb};
+pub use table::{CLIENT_COMMANDS, ClientRow, ClientVerb, FLAGS, Flag};
 
 pub(in crate::cli) use run::run;
 

@@ -120,17 +120,17 @@ impl ClientRow {
 
 /// The row of a flag.
 #[derive(Debug)]
-pub(super) struct Flag {
+pub struct Flag {
     /// Its forms without dashes, the one that messages use first. One dash or two may be written.
-    pub(super) names: &'static [&'static str],
+    pub names: &'static [&'static str],
     /// How its value is called; none for a switch.
-    pub(super) value: Option<&'static str>,
+    pub value: Option<&'static str>,
     /// True when it may be written more than once.
-    pub(super) repeatable: bool,
+    pub repeatable: bool,
     /// The commands that know it; none of them for those that stand anywhere.
-    pub(super) verbs: &'static [ClientVerb],
+    pub verbs: &'static [ClientVerb],
     /// One line for people.
-    pub(super) about: &'static str,
+    pub about: &'static str,
 }
 
 /// What the rows below leave out.
@@ -229,7 +229,7 @@ pub(super) static VERSION: Flag =
     Flag { names: &["version"], about: "print the version", ..SWITCH };
 
 /// Every flag, in the order in which they are shown.
-pub(super) static FLAGS: [&Flag; 13] = [
+pub static FLAGS: [&Flag; 13] = [
     &LISTEN,
     &UPSTREAM_ADDR,
     &TOXIC_NAME,
