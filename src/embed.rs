@@ -125,8 +125,8 @@ impl Running {
     ) -> Result<AdminServer, StartError> {
         let addr = bound.addr;
         let (shared, routes) = (Arc::clone(&self.shared), Arc::clone(&self.routes));
-        let handler: Handler =
-            Arc::new(move |request, _| match admin::answer(request, &*routes, &options) {
+        let handler: Handler = Arc::new(move |request, peer| {
+            let served = match admin::answer(request, &*routes, &options) {
                 Answer::Whole(reply) => Served::Whole(reply),
                 Answer::Metrics(wanted) => Served::Whole(
                     Reply::new(200)
@@ -137,7 +137,14 @@ impl Running {
                     let feed = EventFeed::open(&shared.journal.events, || routes.header());
                     feed.map_or_else(Served::Whole, Served::Stream)
                 }
-            });
+            };
+            let status = match &served {
+                Served::Whole(reply) => reply.status,
+                Served::Stream(_) => 200,
+            };
+            shared.journal.note(Event::Asked(peer, &request.method, &request.path, status));
+            served
+        });
         let failed = |reason| StartError(format!("admin: {addr}: {reason}"));
         let server =
             AdminServer::serve_streams(bound, Limits::default(), handler).map_err(failed)?;

@@ -199,7 +199,8 @@ pub(super) fn serve(plan: Plan, overrides: &Overrides, signals: &Signals) -> Res
         None => None,
     };
     let draining = admin.as_ref().map(admin::Ready::draining).unwrap_or_default();
-    let (sink, log) = logger::start(plan.log);
+    // Nobody could repeat a run whose seed was chosen and not told.
+    let (sink, log) = logger::start(plan.log, plan.seed.is_none());
     let journal = Arc::new(Journal::new(sink, logger::stamp));
     let recording = events.map(|events| events.record(&journal)).transpose();
     let recording = recording.map_err(|error| Failure::could_not_run(&error))?;
@@ -237,7 +238,7 @@ fn toxiproxy_server(asked: ServerAsked) -> Result<(), Failure> {
         None => unreachable!("the server of an API has one"),
     };
     let draining = ready.draining();
-    let (sink, log) = logger::start(plan.log);
+    let (sink, log) = logger::start(plan.log, plan.seed.is_none());
     signals.hold();
     let running =
         Running::start_with(plan, sink).map_err(|error| Failure::could_not_run(&error))?;

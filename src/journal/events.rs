@@ -16,7 +16,9 @@ pub const FORMAT: u64 = 1;
 /// What a note is in the stream; none when another event tells the same.
 pub(super) fn of(note: &Note<'_>) -> Option<(&'static str, Fields)> {
     let name = match &note.event {
-        Event::Starting(..) | Event::LogLost(_) | Event::Dropped(_) => return None,
+        Event::Starting(..) | Event::Asked(..) | Event::LogLost(_) | Event::Dropped(_) => {
+            return None;
+        }
         Event::Injected(injection) => return Some(injected(note, injection)),
         Event::Accepted(_) => "accept",
         Event::Connected(..) | Event::UpstreamFailed(_) => "dial",

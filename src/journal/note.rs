@@ -32,6 +32,8 @@ pub enum Event<'a> {
     Listening(SocketAddr),
     /// The admin API answers; and whether anybody who reaches it may use it.
     Admin(SocketAddr, bool),
+    /// The admin API was asked: by whom, for what (method, path), and the status it answered.
+    Asked(SocketAddr, &'a str, &'a str, u16),
     /// All listeners accept; holds their number.
     Ready(usize),
     /// A client has connected.
@@ -46,6 +48,8 @@ pub enum Event<'a> {
     TimedOut(Limit, Span),
     /// A request was answered otherwise than by the upstream alone.
     Answered(&'a Answered<'a>),
+    /// One address of several did not answer the dial, and the next one is tried; holds why.
+    DialFailed(&'a str),
     /// The upstream could not be reached; holds why.
     UpstreamFailed(&'a str),
     /// The connection was not served; holds why, and how many since it was last told.
@@ -227,6 +231,7 @@ impl Note<'_> {
             | Event::Admin(_, true)
             | Event::LogLost(_)
             | Event::EventLogFailed(_) => Level::Warn,
+            Event::Asked(..) | Event::DialFailed(_) => Level::Debug,
             _ => Level::Info,
         }
     }
@@ -237,6 +242,7 @@ impl Note<'_> {
             Event::Starting(..) => "starting",
             Event::Listening(_) => "listening",
             Event::Admin(..) => "admin",
+            Event::Asked(..) => "asked",
             Event::Ready(_) => "ready",
             Event::Accepted(_) => "accepted",
             Event::Connected(..) => "connected",
@@ -244,6 +250,7 @@ impl Note<'_> {
             Event::Injected(injection) => injection.name(),
             Event::TimedOut(..) => "timed_out",
             Event::Answered(_) => "answered",
+            Event::DialFailed(_) => "dial_failed",
             Event::UpstreamFailed(_) => "upstream_failed",
             Event::Refused(..) => "refused",
             Event::Turned(..) => "turned",
@@ -284,9 +291,15 @@ impl Note<'_> {
                 fields.extend([("limit", limit.as_str().into()), ms(*after)]);
             }
             Event::Answered(answered) => answered.fields(&mut fields),
-            Event::UpstreamFailed(reason) | Event::EventLogFailed(reason) => {
-                fields.push(("reason", (*reason).into()))
-            }
+            Event::Asked(peer, method, path, status) => fields.extend([
+                ("peer", peer.to_string().into()),
+                ("method", (*method).into()),
+                ("path", (*path).into()),
+                ("status", (*status).into()),
+            ]),
+            Event::UpstreamFailed(reason)
+            | Event::DialFailed(reason)
+            | Event::EventLogFailed(reason) => fields.push(("reason", (*reason).into())),
             Event::Refused(refusal, count) => {
                 fields.extend([("reason", refusal.as_str().into()), ("count", (*count).into())]);
             }

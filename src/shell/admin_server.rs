@@ -327,10 +327,7 @@ impl<'a> Client<'a> {
         loop {
             let request = match self.next_request()? {
                 Ok(request) => request,
-                Err(reject) => {
-                    log::debug!("admin: {}: {} {}", self.peer, reject.status, reject.reason);
-                    return self.say_goodbye(&reject.reply());
-                }
+                Err(reject) => return self.say_goodbye(&reject.reply()),
             };
             let (manner, served) = (Manner::of(&request), self.answer(&request));
             drop(request);

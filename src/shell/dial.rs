@@ -9,6 +9,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::config::plan::Host;
 use crate::control::End;
+use crate::journal::Event;
 use crate::shell::clock::Clock;
 use crate::shell::resolve::{self, Answer};
 use crate::shell::route::Route;
@@ -69,6 +70,9 @@ impl Dialer<'_> {
                 Ok(stream) => return Ok((stream, *addr)),
                 Err(error @ (DialError::Failed(_) | DialError::TimedOut(_))) => last = error,
                 Err(error) => return Err(error),
+            }
+            if index + 1 < addrs.len() {
+                self.route.note(self.number, Event::DialFailed(&last.to_string()));
             }
         }
         Err(last)

@@ -40,8 +40,9 @@ impl LogThread {
     }
 }
 
-/// Begins to log for the whole process. A second call changes nothing but the format.
-pub fn start(config: Log) -> (Sink, LogThread) {
+/// Begins to log for the whole process. A second call changes nothing but the format. With
+/// `tells_seed` the line that holds the seed comes whatever the level, once all is ready.
+pub fn start(config: Log, tells_seed: bool) -> (Sink, LogThread) {
     let level = match config.level {
         LogLevel::Error => LevelFilter::Error,
         LogLevel::Warn => LevelFilter::Warn,
@@ -65,10 +66,18 @@ pub fn start(config: Log) -> (Sink, LogThread) {
     let (writing, written) = bounded(0);
     // Not joined: it may be held up by who reads stderr. Without a thread nothing is logged.
     let _ = Builder::new().name("log".into()).spawn(move || write(&lines, writing));
-    let lost = AtomicU64::new(0);
+    let (lost, seed) = (AtomicU64::new(0), AtomicU64::new(0));
     let sink: Sink = Box::new(move |note| {
-        if !log_enabled!(note.level()) {
-            return;
+        let mut level = note.level();
+        let late = Event::Starting(env!("CARGO_PKG_VERSION"), seed.load(Ordering::Relaxed));
+        let late = Note { route: None, connection: None, event: late };
+        let mut note = note;
+        if !log_enabled!(level) {
+            match note.event {
+                Event::Starting(_, chosen) => return seed.store(chosen, Ordering::Relaxed),
+                Event::Ready(_) if tells_seed => (note, level) = (&late, Level::Error),
+                _ => return,
+            }
         }
         let at = timestamp(clock::wall().into());
         let before = lost.swap(0, Ordering::Relaxed);
@@ -79,7 +88,7 @@ pub fn start(config: Log) -> (Sink, LogThread) {
                 lost.fetch_add(before, Ordering::Relaxed);
             }
         }
-        let told = Line { level: note.level(), text: line(note, &at) };
+        let told = Line { level, text: line(note, &at) };
         if sender.try_send(told).is_err() {
             lost.fetch_add(1, Ordering::Relaxed);
         }

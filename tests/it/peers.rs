@@ -230,6 +230,22 @@ fn addresses_of_version_6() {
 }
 
 #[test]
+fn an_address_that_fails_before_another_is_told() {
+    let Ok(listener) = TcpListener::bind("[::1]:0") else {
+        eprintln!("skipped: this machine has no ::1");
+        return;
+    };
+    let upstream = Upstream::on(listener, |stream| upstreams::echo_back(&stream));
+    let to = format!("localhost:{}", upstream.addr.port());
+    let proxy = Proxy::with_config(&Proxy::config(&to, ""));
+    let client = proxy.connect();
+    let failed = proxy.wait_for("dial_failed");
+    assert!(failed.text("reason").starts_with("127.0.0.1:"), "{failed:?}");
+    assert_eq!(proxy.wait_for("connected").text("upstream"), upstream.addr.to_string());
+    drop(client);
+}
+
+#[test]
 fn the_name_localhost() {
     round_trip("localhost:0", "localhost", TcpListener::bind("127.0.0.1:0").unwrap());
     round_trip("127.0.0.1:0", "LOCALHOST", TcpListener::bind("127.0.0.1:0").unwrap());

@@ -3,12 +3,14 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::ffi::OsStrExt;
 use std::process::Stdio;
 
+use nix::sys::signal::Signal;
 use serde_json::Value;
 
+use crate::api::Api;
 use crate::binary::{PROGRAM, Process, command, config, run};
 use crate::support::{End, connect, eventually, read_all};
 use crate::upstreams;
@@ -268,6 +270,47 @@ fn the_environment_goes_over_the_file_and_a_flag_over_both() {
     assert_eq!(seed(&[], Some("8")), Some(8));
     assert_eq!(seed(&["--seed", "9"], Some("8")), Some(9));
     fs::remove_file(&path).unwrap();
+}
+
+/// A run whose seed nobody knows cannot be repeated.
+#[test]
+fn a_chosen_seed_is_told_whatever_the_level() {
+    // An address of this process: nobody else takes the port that is free again.
+    let [_, a, b, c] = std::process::id().to_be_bytes();
+    let free = TcpListener::bind((Ipv4Addr::new(127, 128 | a, b, c), 0)).unwrap();
+    let addr = free.local_addr().unwrap();
+    drop(free);
+    let text = format!(r#"[{{"name": "r", "listen": "{addr}", "upstream": "127.0.0.1:9"}}]"#);
+    for (flags, lines) in [(&[][..], 1), (&["--seed", "7"][..], 0)] {
+        let mut command = command(PROGRAM);
+        command.args(["-c", "-", "--log-format", "json", "--quiet"]).args(flags);
+        let mut process = Process::spawn(command);
+        process.give(&text);
+        if lines == 1 {
+            assert!(process.wait_for("starting")["seed"].is_u64());
+        }
+        eventually("it serves", || TcpStream::connect(addr).is_ok());
+        process.signal(Signal::SIGTERM);
+        process.ended_well();
+        let said = process.said();
+        let infos = said.lines().filter(|line| line.contains(r#""level":"info""#));
+        assert_eq!(infos.count(), lines, "{flags:?}: {said}");
+    }
+}
+
+#[test]
+fn debug_tells_what_the_api_is_asked() {
+    let upstream = upstreams::echo();
+    let options = ["--admin", "127.0.0.1:0", "--log-level", "debug"];
+    let process = Process::serving(&config(upstream.addr, ""), &options);
+    let admin = process.wait_for("admin");
+    let mut api = Api::connect(admin["addr"].as_str().unwrap().parse().unwrap());
+    api.ask(404, "DELETE", "/proxies/none", "");
+    let asked = process.wait_for("asked");
+    assert_eq!(asked["level"], "debug");
+    let told = ["method", "path"].map(|key| asked[key].as_str().unwrap());
+    assert_eq!((told, &asked["status"]), (["DELETE", "/proxies/none"], &404.into()));
+    assert!(asked["peer"].as_str().unwrap().starts_with("127.0.0.1:"));
 }
 
 #[test]
