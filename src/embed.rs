@@ -159,7 +159,7 @@ impl Running {
 
     /// Creates the routes of a file as Toxiproxy's `/populate` takes it; or its words for why not.
     pub fn populate(&self, body: &[u8]) -> Result<(), StartError> {
-        let reply = admin::populate(body, &*self.routes());
+        let reply = admin::populate_file(body, &*self.routes());
         match reply.status {
             201 => Ok(()),
             _ => Err(StartError(String::from_utf8_lossy(&reply.body).into_owned())),

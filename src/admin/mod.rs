@@ -36,7 +36,7 @@ use crate::dice::{Dice, Key};
 use crate::http::{Reply, Request};
 
 pub use access::Token;
-pub use toxiproxy::populate;
+pub use toxiproxy::populate_file;
 
 /// Bytes of a request's body at most; more is 413.
 pub const BODY_BYTES_MAX: usize = 1 << 20;

@@ -99,7 +99,7 @@ fn create_proxy(body: &[u8], routes: &dyn Routes) -> Result<Reply, Failure> {
 
 /// What `/populate` answers to this body: makes the proxies so; one that fails ends it, and those
 /// before it stay.
-pub fn populate(body: &[u8], routes: &dyn Routes) -> Reply {
+fn populate(body: &[u8], routes: &dyn Routes) -> Reply {
     let (mut done, mut names) = (Vec::new(), names(routes));
     let failure = wanted_proxies(body).and_then(|all| {
         for wanted in all {
@@ -122,6 +122,17 @@ pub fn populate(body: &[u8], routes: &dyn Routes) -> Reply {
     print::print_list(&done, print::print_proxy, &mut body);
     body.push('}');
     json_reply(status, body)
+}
+
+/// The same for the file of proxies to begin with: what it says holds, so no toxic in it has a ttl.
+pub fn populate_file(body: &[u8], routes: &dyn Routes) -> Reply {
+    for route in wanted_proxies(body).unwrap_or_default() {
+        if let Some(spec) = route.faults.iter().find(|spec| spec.ttl.is_some()) {
+            let why = "a fault of a configuration stays (leave the ttl out)";
+            return error(400, &format!("proxy {:?}: toxic {:?}: {why}", route.name, spec.name));
+        }
+    }
+    populate(body, routes)
 }
 
 /// All that is asked for, looked at before anything is done.

@@ -231,10 +231,12 @@ fn who_knocked_meanwhile_is_served_after_it() {
 #[test]
 fn a_flapping_route_serves_first_and_keeps_to_the_clock() {
     let upstream = upstreams::echo();
+    let proxy = Proxy::start(upstream.addr, "");
+    let live = proxy.connect();
+    assert!(echoes(&live));
     let begun = Instant::now();
     let flap = r#"{"type": "flap", "up": "60ms", "down": "40ms", "reset_live": true}"#;
-    let proxy = Proxy::start(upstream.addr, &format!(r#""faults": [{flap}]"#));
-    let live = proxy.connect();
+    proxy.set_faults(&format!(r#""faults": [{flap}]"#));
     for (low, state) in [(60, "refusing"), (100, "serving"), (160, "refusing")] {
         assert_eq!(proxy.wait_for("turned").text("state"), state);
         assert_took(begun.elapsed(), low, low + 30, state);

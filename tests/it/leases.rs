@@ -131,6 +131,17 @@ fn leases_of_a_disabled_and_of_a_deleted_route() {
 }
 
 #[test]
+fn a_file_to_begin_with_takes_no_lease() {
+    let (_upstream, proxy, admin) = started();
+    let made = r#"[{"name": "q", "upstream": "u", "toxics": [{"type": "noop", "ttl": 30}]}]"#;
+    let why = proxy.running().populate(made.as_bytes()).unwrap_err().to_string();
+    let expected = r#"proxy \"q\": toxic \"noop_downstream\": a fault of a configuration stays"#;
+    assert!(why.contains(expected), "{why}");
+    assert_eq!(proxy.running().routes().get("q"), None);
+    ask(&admin, "POST /populate", made);
+}
+
+#[test]
 fn many_leases_end_each_in_its_time_and_a_stop_waits_for_none() {
     let (_upstream, proxy, admin) = started();
     for n in 0..50 {
