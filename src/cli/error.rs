@@ -43,6 +43,8 @@ pub enum UsageError {
     Contradiction(&'static Opt, &'static Opt),
     /// Nothing to serve.
     NoConfig(Verb),
+    /// Nothing to explain.
+    NoRequest,
     /// A configuration and `--route`.
     ConfigAndRoute(String),
     /// `CONFIG` and `--config`, or two words.
@@ -90,6 +92,10 @@ impl fmt::Display for UsageError {
                 write!(out, "{} and {} contradict each other (give one)", one.name, other.name)
             }
             UsageError::NoConfig(verb) => no_config(*verb, out),
+            UsageError::NoRequest => {
+                let example = "chaos-proxy explain CONFIG 'GET /api/users'";
+                write!(out, "no request given (a configuration and a request: {example})")
+            }
             UsageError::ConfigAndRoute(config) => {
                 write!(out, "{config:?} and --route: two configurations (give one of them)")
             }

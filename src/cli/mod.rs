@@ -10,6 +10,7 @@ mod admin;
 pub mod client;
 mod demo;
 mod error;
+mod explain;
 mod faults;
 mod health;
 mod help;
@@ -42,6 +43,8 @@ pub enum Command {
     Run(RunOptions),
     /// Validate what `Run` with the same options would serve, and print it.
     Check(RunOptions),
+    /// Tell which faults a request would meet.
+    Explain(RunOptions, ExplainAsked),
     /// List the faults.
     Faults {
         /// For programs instead of people.
@@ -64,6 +67,17 @@ pub enum Command {
     Help(Option<Verb>),
     /// Tell the version.
     Version,
+}
+
+/// A request to explain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExplainAsked {
+    /// `GET /api?q=1`, or a path alone.
+    pub request: String,
+    /// Fields of its head: `X-Test: 1`.
+    pub headers: Vec<String>,
+    /// The address it comes from; else 127.0.0.1.
+    pub from: Option<IpAddr>,
 }
 
 /// What to serve, and what is said about it outside its configuration.

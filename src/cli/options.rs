@@ -12,6 +12,8 @@ pub enum Verb {
     Run,
     /// Validate and print the plan.
     Check,
+    /// Tell which faults a request would meet.
+    Explain,
     /// List the faults.
     Faults,
     /// List the profiles.
@@ -53,6 +55,12 @@ pub static COMMANDS: &[CommandRow] = &[
         name: "check",
         usage: &["check CONFIG"],
         about: "validate what run would serve and print it as JSON; takes the options of run",
+    },
+    CommandRow {
+        verb: Verb::Explain,
+        name: "explain",
+        usage: &["explain CONFIG 'METHOD PATH' [-H 'NAME: VALUE'] [--from IP]"],
+        about: "say which faults of http routes a request would meet, how likely, and why not",
     },
     CommandRow {
         verb: Verb::Faults,
@@ -212,8 +220,16 @@ pub(super) const FORMATS: [LogFormat; 2] = [LogFormat::Text, LogFormat::Json];
 
 const SERVING: &[Verb] = &[Verb::Run, Verb::Check, Verb::Demo];
 const CONFIGURED: &[Verb] = &[Verb::Run, Verb::Check];
-const EVERY: &[Verb] =
-    &[Verb::Run, Verb::Check, Verb::Faults, Verb::Presets, Verb::Demo, Verb::Health, Verb::Help];
+const EVERY: &[Verb] = &[
+    Verb::Run,
+    Verb::Check,
+    Verb::Explain,
+    Verb::Faults,
+    Verb::Presets,
+    Verb::Demo,
+    Verb::Health,
+    Verb::Help,
+];
 
 /// What the rows below leave out.
 const SWITCH: Opt = Opt {
@@ -233,6 +249,7 @@ pub(super) static CONFIG: Opt = Opt {
     short: Some("-c"),
     takes: Takes::File,
     env: Some("CHAOS_PROXY_CONFIG"),
+    verbs: &[Verb::Run, Verb::Check, Verb::Explain],
     about: "the configuration, as CONFIG: JSON or YAML, - for standard input",
     ..SWITCH
 };
@@ -383,6 +400,27 @@ pub(super) static LIVE: Opt = Opt {
     ..SWITCH
 };
 
+/// A field of a request to explain.
+pub(super) static HEADER: Opt = Opt {
+    name: "--header",
+    short: Some("-H"),
+    takes: Takes::Text { placeholder: "FIELD", allowed: "a field, such as 'X-Test: 1'" },
+    repeatable: true,
+    verbs: &[Verb::Explain],
+    about: "a field of the request, such as 'X-Test: 1'; may be repeated",
+    ..SWITCH
+};
+
+/// Where a request to explain comes from.
+pub(super) static FROM: Opt = Opt {
+    name: "--from",
+    takes: Takes::Text { placeholder: "IP", allowed: "an IP address" },
+    verbs: &[Verb::Explain],
+    default: Some("127.0.0.1"),
+    about: "the address of the client that asks",
+    ..SWITCH
+};
+
 /// The listing of faults for programs.
 pub(super) static JSON: Opt = Opt {
     name: "--json",
@@ -428,6 +466,8 @@ pub static OPTIONS: &[&Opt] = &[
     &VERBOSE,
     &WAIT,
     &LIVE,
+    &HEADER,
+    &FROM,
     &JSON,
     &HELP,
     &VERSION,

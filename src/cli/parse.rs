@@ -6,11 +6,11 @@ use std::path::Path;
 use super::client::{self, Style};
 use super::error::UsageError;
 use super::options::{
-    ADMIN, ADMIN_DEFAULT, BIND, CONFIG, DROP_RATE, EVENT_LOG, FORMATS, GRACE_MS, HELP,
-    INSECURE_ADMIN, JSON, LATENCY_MS, LEVELS, LIVE, LOG_FORMAT, LOG_LEVEL, Opt, QUIET, ROUTE, SEED,
-    TIMEOUT_MS, Takes, VERBOSE, VERSION, Verb, WAIT, WAIT_MAX,
+    ADMIN, ADMIN_DEFAULT, BIND, CONFIG, DROP_RATE, EVENT_LOG, FORMATS, FROM, GRACE_MS, HEADER,
+    HELP, INSECURE_ADMIN, JSON, LATENCY_MS, LEVELS, LIVE, LOG_FORMAT, LOG_LEVEL, Opt, QUIET, ROUTE,
+    SEED, TIMEOUT_MS, Takes, VERBOSE, VERSION, Verb, WAIT, WAIT_MAX,
 };
-use super::{Command, HealthAsked, Overrides, RunOptions, Source, toxiproxy_server};
+use super::{Command, ExplainAsked, HealthAsked, Overrides, RunOptions, Source, toxiproxy_server};
 use crate::config;
 use crate::config::plan::{Endpoint, LogLevel};
 use crate::units::Span;
@@ -66,6 +66,7 @@ pub fn parse(args: impl Iterator<Item = OsString>, env: Env<'_>) -> Result<Comma
     match verb {
         Verb::Run => run_options(verb, &given, env).map(Command::Run),
         Verb::Check => run_options(verb, &given, env).map(Command::Check),
+        Verb::Explain => explain(given, env),
         Verb::Faults => {
             given.no_words(verb, 0).map(|()| Command::Faults { json: given.has(&JSON) })
         }
@@ -257,6 +258,20 @@ fn overrides(given: &Given, env: Env<'_>) -> Result<Overrides, UsageError> {
         insecure_admin: given.has(&INSECURE_ADMIN),
         event_log: given.value(&EVENT_LOG).map(Into::into),
     })
+}
+
+/// The request is the last word; what stands before it is the configuration.
+fn explain(mut given: Given, env: Env<'_>) -> Result<Command, UsageError> {
+    let has_config = given.has(&CONFIG) || variable(&CONFIG, env)?.is_some();
+    let request = given.words.pop().filter(|_| has_config || !given.words.is_empty());
+    let asked = ExplainAsked {
+        request: request.ok_or(UsageError::NoRequest)?,
+        headers: given.values(&HEADER).map(str::to_owned).collect(),
+        from: valued(&FROM, &given, env, |_, text| text.parse().ok())?,
+    };
+    let overrides = Overrides::default();
+    let source = source(Verb::Explain, &given, env)?;
+    Ok(Command::Explain(RunOptions { source, overrides }, asked))
 }
 
 fn health(given: &Given, env: Env<'_>) -> Result<Command, UsageError> {

@@ -21,6 +21,11 @@ fn short(line: &str) -> String {
     match read(line) {
         Ok(Command::Run(options)) => format!("run {}", options_short(&options)),
         Ok(Command::Check(options)) => format!("check {}", options_short(&options)),
+        Ok(Command::Explain(options, asked)) => {
+            let from = asked.from.map(|ip| format!(" from {ip}")).unwrap_or_default();
+            let (source, headers) = (options_short(&options), asked.headers.join(" "));
+            format!("explain {source} {} [{headers}]{from}", asked.request)
+        }
         Ok(Command::Demo(overrides)) => format!("demo{}", overrides_short(&overrides)),
         Ok(Command::Faults { json }) => format!("faults json={json}"),
         Ok(Command::Presets { json }) => format!("presets json={json}"),
@@ -61,6 +66,25 @@ fn overrides_short(overrides: &Overrides) -> String {
 #[track_caller]
 fn check(line: &str, expected: &str) {
     assert_eq!(short(line), expected, "chaos-proxy {line}");
+}
+
+#[test]
+fn requests_to_explain() {
+    check("explain a.yaml /x", "explain file a.yaml /x []");
+    check("explain -c a.yaml /x -H a:1 --header=b:2", "explain file a.yaml /x [a:1 b:2]");
+    check("explain - /x --from ::1", "explain stdin /x [] from ::1");
+    check("CHAOS_PROXY_CONFIG=e.yaml explain /x", "explain file e.yaml /x []");
+    let missing = "no request given (a configuration and a request: chaos-proxy explain CONFIG \
+                   'GET /api/users')";
+    check("explain", missing);
+    check("explain a.yaml", missing);
+    check("explain -c a.yaml", missing);
+    check("explain a /x --from b", "--from: \"b\" (an IP address)");
+    let foreign = "-H: not an option of check (only of explain)";
+    check("check a.yaml -H a:1", &foreign.replace("-H", "--header"));
+    check("explain a --seed 1", "--seed: not an option of explain (only of run, check, demo)");
+    let three = "\"a\" and \"b\": two configurations (give one; a command comes first)";
+    check("explain a b /x", three);
 }
 
 #[test]
@@ -174,7 +198,7 @@ fn options_that_are_wrong() {
     check("a --seed 1 --seed 2", "--seed: given twice (give it once)");
     check("-c a --config b", "--config: given twice (give it once)");
     check("a --json", "--json: not an option of run (only of faults, presets)");
-    check("demo -c a", "--config: not an option of demo (only of run, check)");
+    check("demo -c a", "--config: not an option of demo (only of run, check, explain)");
 }
 
 #[test]
@@ -231,7 +255,7 @@ fn sources_that_are_wrong() {
 fn words_that_are_wrong() {
     check("faults x", r#""x": unexpected (write chaos-proxy faults [--json])"#);
     check("help run x", r#""x": unexpected (write chaos-proxy help [COMMAND])"#);
-    let all = "run, check, faults, presets, demo, health, help";
+    let all = "run, check, explain, faults, presets, demo, health, help";
     let near = r#", did you mean "faults"?"#;
     check("help fault", &format!(r#""fault": unknown command ({all}{near})"#));
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::signals::Signals;
 use super::toxiproxy_server::{self, ServerAsked};
-use super::{Command, Overrides, RunOptions, Source, admin, client, demo, health};
+use super::{Command, Overrides, RunOptions, Source, admin, client, demo, explain, health};
 use crate::admin::Metrics;
 use crate::config::plan::{Admin, Plan, Shutdown};
 use crate::config::{self, SIZE_MAX};
@@ -40,6 +40,7 @@ pub fn execute(command: Command) -> u8 {
     let result = match command {
         Command::Run(options) => run(&options),
         Command::Check(options) => check(&options),
+        Command::Explain(options, asked) => explain::run(&options, &asked),
         Command::Faults { json: true } => print(&super::faults_json()),
         Command::Faults { json: false } => print(&super::faults_text()),
         Command::Presets { json: true } => print(&super::presets_json()),
@@ -100,6 +101,10 @@ fn check(options: &RunOptions) -> Result<(), Failure> {
     let plan = read_plan(options)?;
     let json = serde_json::to_string_pretty(&plan);
     for (index, route) in plan.routes.iter().enumerate() {
+        if let Some(shares) = explain::shares(route) {
+            let place = format!("routes[{index}] {:?}", route.name);
+            let _ = writeln!(io::stderr(), "chaos-proxy: {place}: {shares}"); // may be closed
+        }
         for (number, spec) in route.faults.iter().enumerate() {
             let name = &spec.name;
             let place = format!("routes[{index}].faults[{number}] {name:?}");
@@ -111,7 +116,7 @@ fn check(options: &RunOptions) -> Result<(), Failure> {
     print(&format!("{}\n", json.map_err(|error| Failure::could_not_run(&error))?))
 }
 
-fn read_plan(options: &RunOptions) -> Result<Plan, Failure> {
+pub(super) fn read_plan(options: &RunOptions) -> Result<Plan, Failure> {
     let bind = options.overrides.bind;
     let (name, read) = match &options.source {
         Source::File(path) => {

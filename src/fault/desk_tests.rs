@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::super::attr::Value;
 use super::super::course::{Abort, Corruption, CorruptionKind, Edit, Lose, Malformed, Partial};
 use super::super::matching::{Glob, Match};
+use super::super::odds::{Stand, odds};
 use super::super::pipeline::transcript::{OWNER, parse};
 use super::super::{ALL, Level};
 use super::*;
@@ -281,6 +282,24 @@ fn shares_hold_over_many_paths() {
     let route = Route::new("http_error p=0.25");
     let acted = |n: &u64| !route.drawn(&format!("GET /item/{n}")).is_empty();
     check_share((0..REQUESTS).filter(acted).count() as f64, 0.25);
+}
+
+#[test]
+fn the_odds_are_those_of_the_decisions() {
+    let mut route = Route::new(
+        "http_delay p=50% | http_error p=20% | lose_response p=30% | partial_response p=40% | \
+         http_timeout p=10% | http_header p=25% | http_error phase=after p=30%",
+    );
+    for index in [1, 2, 4] {
+        route.faults[index].among.one_of = Some(1);
+    }
+    let (stands, untouched) = odds(&route.faults, None);
+    for (count, stand) in counts(&route).into_iter().zip(stands) {
+        let Stand::Acts(share) = stand else { panic!("{stand:?}") };
+        check_share(count, share);
+    }
+    let none = (0..REQUESTS).filter(|_| route.drawn("PUT /b").is_empty()).count();
+    check_share(none as f64, untouched);
 }
 
 #[test]

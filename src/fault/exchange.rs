@@ -6,7 +6,7 @@ use super::attr::Attrs;
 use super::course::Course;
 use super::{Fault, Place, Step};
 use crate::dice::Dice;
-use crate::http::{Fields, Reply};
+use crate::http::{Fields, Framing, Head, Reply};
 use crate::units::Time;
 
 /// What is known of an exchange when the head of its request is whole.
@@ -26,6 +26,24 @@ pub struct Facts<'a> {
     pub peer: IpAddr,
     /// Since its connection was accepted.
     pub age: Time,
+}
+
+impl<'a> Facts<'a> {
+    /// Those of a request with this head, from this peer, so long after its connection began.
+    pub fn of(head: &'a Head, peer: IpAddr, age: Time) -> Facts<'a> {
+        Facts {
+            method: &head.method,
+            path: &head.target.path,
+            query: head.target.query.as_deref(),
+            fields: &head.fields,
+            body_bytes: match head.framing {
+                Framing::Length(bytes) => Some(bytes),
+                Framing::Chunked | Framing::Close => None,
+            },
+            peer,
+            age,
+        }
+    }
 }
 
 /// When on the way of an exchange a fault is asked: in this order, and in one of them in the order

@@ -10,6 +10,7 @@ pub mod desk;
 pub mod exchange;
 pub mod gate;
 pub mod matching;
+pub mod odds;
 pub mod pipeline;
 pub mod profile;
 pub mod when;
@@ -362,6 +363,11 @@ impl Spec {
         let mut fault = (self.kind.build)();
         fault.retune(&self.attrs);
         fault.remark()
+    }
+
+    /// When it is asked about an exchange, if it is.
+    fn phase(&self) -> Option<exchange::Phase> {
+        (self.kind.build)().exchange().map(|exchange| exchange.phase(&self.attrs))
     }
 
     /// What is wrong with it as a whole, where each of its parts may be right.

@@ -15,7 +15,7 @@ use crate::fault::Place;
 use crate::fault::course::Course;
 use crate::fault::desk::Ground;
 use crate::fault::exchange::Facts;
-use crate::http::{Framing, HeadReader};
+use crate::http::HeadReader;
 use crate::shell::link::Link;
 use crate::shell::sys::{Bell, Watch};
 use crate::units::{Span, Time};
@@ -250,18 +250,7 @@ impl Answers for Ask<'_> {
             return None;
         }
         let head = head.head().ok()?; // it was read as a whole one
-        let facts = Facts {
-            method: &head.method,
-            path: &head.target.path,
-            query: head.target.query.as_deref(),
-            fields: &head.fields,
-            body_bytes: match head.framing {
-                Framing::Length(length) => Some(length),
-                Framing::Chunked | Framing::Close => None,
-            },
-            peer: self.asking.peer,
-            age: *now,
-        };
+        let facts = Facts::of(&head, self.asking.peer, *now);
         let (owner, number, faults) = (link.owner(), generation.number, &generation.faults);
         let ground =
             Ground { owner, generation: number, faults, explain: link.route().plan.explain };
