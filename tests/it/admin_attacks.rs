@@ -14,7 +14,7 @@ use crate::support::{PATIENCE, assert_took, connect, eventually, patient};
 use crate::upstreams::Nobody;
 
 /// Each kind of slow client so many times.
-const EACH: usize = 8;
+const EACH: usize = 4;
 
 /// Connections that say nothing; more than there are seats.
 const SILENT: usize = 200;

@@ -36,9 +36,12 @@ fn start(limits: Limits) -> AdminServer {
     AdminServer::start(&endpoint(0), limits, Arc::new(echo)).unwrap()
 }
 
-/// Connections at one time.
-fn seats() -> usize {
-    Limits::default().connections
+/// Connections at one time, where they are to be used up: fewer than by default.
+const SEATS: usize = 32;
+
+/// A server with so many seats.
+fn small_server() -> AdminServer {
+    start(hasty(|limits| limits.connections = SEATS))
 }
 
 fn server() -> AdminServer {
@@ -262,16 +265,16 @@ fn slow_readers_are_cut() {
 
 #[test]
 fn one_too_many_takes_the_seat_of_the_oldest_idle() {
-    let server = server();
+    let server = small_server();
     let used = |path: &str| {
         let client = connect(server.addr);
         send(&client, &format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n"));
         expect_body(&client, &format!("GET {path} "));
         client
     };
-    let mut clients: Vec<TcpStream> = (0..seats()).map(|_| used("/first")).collect();
-    assert_eq!(server.connections(), seats());
-    let all_idle = || eventually("all wait", || server.idle_connections() == seats());
+    let mut clients: Vec<TcpStream> = (0..SEATS).map(|_| used("/first")).collect();
+    assert_eq!(server.connections(), SEATS);
+    let all_idle = || eventually("all wait", || server.idle_connections() == SEATS);
     all_idle();
     // The first is used again: now the second has idled longest.
     send(&clients[0], "GET /again HTTP/1.1\r\nHost: a\r\n\r\n");
@@ -280,7 +283,7 @@ fn one_too_many_takes_the_seat_of_the_oldest_idle() {
     clients.push(used("/one-more"));
     expect_fin(&clients[1]);
     clients.remove(1);
-    assert_eq!(server.connections(), seats());
+    assert_eq!(server.connections(), SEATS);
     for client in &clients {
         send(client, "GET /all HTTP/1.1\r\nHost: a\r\n\r\n");
         expect_body(client, "GET /all ");
@@ -290,14 +293,14 @@ fn one_too_many_takes_the_seat_of_the_oldest_idle() {
 /// Who says nothing holds no seat against who does.
 #[test]
 fn silent_connections_give_way() {
-    let server = server();
-    let silent: Vec<TcpStream> = (0..seats() + 8).map(|_| connect(server.addr)).collect();
+    let server = small_server();
+    let silent: Vec<TcpStream> = (0..SEATS + 8).map(|_| connect(server.addr)).collect();
     let clients = [connect(server.addr), connect(server.addr)];
     for client in &clients {
         send(client, "GET /heard HTTP/1.1\r\nHost: a\r\n\r\n");
         expect_body(client, "GET /heard ");
     }
-    assert_eq!(server.connections(), seats());
+    assert_eq!(server.connections(), SEATS);
     expect_fin(&silent[0]);
 }
 

@@ -200,7 +200,7 @@ fn changes_do_not_wait_for_a_busy_connection() {
     let upstream = upstreams::echo();
     let mut p = proxied(upstream.addr);
     let client = live(p.addr);
-    let sent = pattern(32 << 20, 9);
+    let sent = pattern(8 << 20, 9);
     std::thread::scope(|scope| {
         scope.spawn(|| {
             (&client).write_all(&sent).unwrap();
@@ -208,7 +208,7 @@ fn changes_do_not_wait_for_a_busy_connection() {
         });
         let reader = scope.spawn(|| read_all(&client));
         let mut changes = 0;
-        while changes < 5 || !reader.is_finished() && changes < 200 {
+        while changes < 5 || !reader.is_finished() && changes < 50 {
             let begun = Instant::now();
             p.api.add(r#"{"type": "slicer", "attributes": {"average_size": 4096}}"#);
             p.api.remove("slicer_downstream");
