@@ -152,3 +152,9 @@ mod tests;
 
 #[cfg(test)]
 mod course_tests;
+
+#[cfg(test)]
+mod corpus_tests;
+
+#[cfg(test)]
+mod advisory_tests;
