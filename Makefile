@@ -7,7 +7,7 @@ PREFIX ?= /usr/local
 export PREFIX DESTDIR
 
 .DEFAULT_GOAL := help
-.PHONY: help run check fmt clippy test docs slow bench static install uninstall dist image deploy-check image-test smoke clients metrics \
+.PHONY: help run check fmt clippy test docs slow bench static install uninstall dist audit sbom vendor image deploy-check image-test smoke clients metrics \
 	http-clients fuzz-build release clean
 
 help: ## list these targets
@@ -47,6 +47,15 @@ uninstall: ## take them away again
 
 dist: ## write the completions and the man page anew, after the table of options has changed
 	UPDATE_DIST=1 cargo test --locked --quiet --test it dist_is
+
+audit: ## the crates in the binary, their lines, the unsafe ones; then cargo deny, where it is
+	scripts/audit
+
+sbom: ## what is in the binary, as CycloneDX, and the texts of all licences
+	scripts/sbom $(CARGO_TARGET_DIR)/sbom
+
+vendor: ## the sources of all crates into vendor/, to build where there is no registry
+	scripts/vendor
 
 image: static ## the image with that binary and nothing else, as TAG (default: chaos-proxy:latest)
 	scripts/image $(STATIC) $(TAG)
