@@ -322,6 +322,22 @@ fn first_deeds_are_told_once_and_totals_add_up() {
     assert_eq!(totals, [swallowed, delayed]);
 }
 
+#[test]
+fn what_a_shadow_would_have_done_is_not_counted_when_it_acts() {
+    for (fault, swallowed, changed) in [("timeout", 1, 0), ("corrupt per_mib=1048576", 0, 1)] {
+        let specs = |shadow: &str| parse(&format!("{fault} name=f{shadow}"));
+        let mut pipeline = downstream(&specs(" shadow=true"));
+        send(&mut pipeline, 0, b"abc");
+        pipeline.retune(Time(1), &OWNER, &specs(""));
+        send(&mut pipeline, 1, b"d");
+        let totals: Vec<(u64, u64)> = pipeline
+            .totals()
+            .map(|(_, total)| (total.swallowed_bytes, total.changed_bytes))
+            .collect();
+        assert_eq!(totals, [(swallowed, changed)], "{fault}");
+    }
+}
+
 /// Random faults, random arrivals, random live changes: bytes stay intact and in order, nothing
 /// is due early, and the same seed tells the same story.
 #[test]

@@ -75,6 +75,8 @@ pub(super) struct Stage {
     lot: Lot,
     last_at: Time,
     pub(super) total: Total,
+    /// Bytes that its fault changed in another mode.
+    changed_before: u64,
     held: bool,
     ended: bool,
     made: Vec<Step>,
@@ -128,6 +130,7 @@ impl Stage {
             lot,
             last_at: Time::ZERO,
             total: Total::default(),
+            changed_before: 0,
             held: false,
             ended: false,
             made: Vec::new(),
@@ -182,8 +185,13 @@ impl Stage {
         if self.spec.how.sampling == old.spec.how.sampling {
             self.lot = old.lot;
         }
-        self.total = old.total;
-        (self.held, self.ended) = (old.held, old.ended);
+        if self.spec.how.mode == old.spec.how.mode {
+            self.total = old.total; // what a shadow would have done is not what was done
+            (self.held, self.ended) = (old.held, old.ended);
+            self.changed_before = old.changed_before;
+        } else {
+            self.changed_before = self.fault.changed_bytes();
+        }
         (self.seen, self.offset, self.came) = (old.seen, old.offset, old.came);
         let when = self.spec.how.when;
         if when.ends() <= now {
@@ -509,7 +517,7 @@ impl Stage {
     }
 
     fn note_changed(&mut self, effects: &mut Vec<Effect>) {
-        let changed = self.fault.changed_bytes();
+        let changed = self.fault.changed_bytes().saturating_sub(self.changed_before);
         if self.total.changed_bytes == 0 && changed > 0 {
             effects.push(self.effect(Deed::Changed(changed)));
         }

@@ -61,4 +61,6 @@ mod http_corpus;
 
 mod dist;
 
+mod fault_corpus;
+
 mod tidy;

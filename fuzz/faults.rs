@@ -1,0 +1,277 @@
+//! What holds for every fault: called by the fuzz targets, and by a test with the inputs that were
+//! kept, and with random ones.
+#![allow(dead_code, clippy::unwrap_used)] // each target uses one of them; a panic is a finding
+
+use chaos_proxy::config::read;
+use chaos_proxy::fault::attr::{Raw, Unit, Value};
+use chaos_proxy::fault::pipeline::{Owner, Pipeline};
+use chaos_proxy::fault::when::TRIGGERS;
+use chaos_proxy::fault::{ALL, Action, Direction, Kind, Level, Mode, Place, Sampling, Spec, Step};
+use chaos_proxy::units::{ByteCount, Rate, Ratio, Span, Time};
+
+/// A fault as a configuration writes it, `{ type: latency, .. }`: no panic; a plan that holds it
+/// prints what is read back as the same plan. Any value for any attribute: no panic; what it
+/// stands for prints as a text that stands for the same.
+pub(crate) fn attributes(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    for protocol in ["tcp", "http"] {
+        let address = "localPort: 1, upstream: \"u:1\"";
+        let file = format!("[{{{address}, protocol: {protocol}, faults: [{text}\n]}}]");
+        let Ok(plan) = read(file.as_bytes()) else { continue };
+        let told = serde_json::to_string(&plan).unwrap();
+        assert_eq!(read(told.as_bytes()).ok(), Some(plan), "{text}\n{told}");
+    }
+    for row in ALL.iter().flat_map(|kind| kind.attrs).chain(&TRIGGERS) {
+        let whole = text.parse().map(Raw::Integer);
+        let number = text.parse().ok().filter(|number: &f64| number.is_finite());
+        let decimal = number.map(|number| Raw::Decimal(number, text.to_owned().into()));
+        for raw in whole.into_iter().chain(decimal).chain([Raw::Text(text)]) {
+            let Ok(value) = row.unit.parse(raw) else { continue };
+            let told = value.to_string();
+            let again = match value {
+                Value::Count(number) => Raw::Integer(number.into()),
+                Value::Span(_) | Value::Bytes(_) | Value::Rate(_) | Value::Choice(_) => {
+                    Raw::Text(&told)
+                }
+                _ => continue, // prints in another form than it is written
+            };
+            assert_eq!(row.unit.parse(again), Ok(value), "{} {text:?} {told:?}", row.name);
+        }
+    }
+}
+
+/// The bytes of a script, one after the other; then nothing but zeros.
+struct Tape<'a>(&'a [u8]);
+
+impl Tape<'_> {
+    fn next(&mut self) -> u8 {
+        let Some((first, rest)) = self.0.split_first() else { return 0 };
+        self.0 = rest;
+        *first
+    }
+
+    /// One of these, by the next byte.
+    fn one<T: Copy>(&mut self, of: &[T]) -> T {
+        of[usize::from(self.next()) % of.len()]
+    }
+
+    fn is_over(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn value(&mut self, unit: Unit) -> Option<Value> {
+        let ms = [0, 1, 5, 50, 3_600_000].map(Span::from_ms);
+        Some(match unit {
+            Unit::Ms(max) => Value::Span(self.one(&ms).min(max)),
+            Unit::Us(max) => Value::Span(self.one(&ms).min(max)),
+            Unit::Bytes(max) => {
+                Value::Bytes(self.one(&[0, 1, 7, 100, 5000].map(ByteCount)).min(max))
+            }
+            Unit::Rate(max) => {
+                let rates = [0, 20, 1_000, 1_000_000, 1_000_000_000_000].map(Rate);
+                Value::Rate(self.one(&rates).min(max))
+            }
+            Unit::Count(min, max) => {
+                Value::Count(self.one(&[0, 1, 3, 700, u64::MAX]).clamp(min, max))
+            }
+            Unit::Share => Value::Share(self.share()),
+            Unit::Choice(words) => Value::Choice(self.one(words)),
+            _ => return None,
+        })
+    }
+
+    fn share(&mut self) -> Ratio {
+        Ratio::new(self.one(&[1.0, 0.5, 0.02, 0.0])).unwrap()
+    }
+
+    /// Up to three faults of the bytes, each with a name of its own.
+    fn faults(&mut self) -> Vec<Spec> {
+        let kinds: Vec<&'static Kind> =
+            ALL.iter().filter(|kind| kind.level == Level::Stream).copied().collect();
+        let names = ["a", "b", "c"];
+        let count = usize::from(self.next()) % (names.len() + 1);
+        (names[..count].iter()).map(|name| self.fault(name, &kinds)).collect()
+    }
+
+    fn fault(&mut self, name: &str, kinds: &[&'static Kind]) -> Spec {
+        let kind = self.one(kinds);
+        let mut spec = Spec::new(name, kind, Place::One(Direction::Downstream));
+        for attr in kind.attrs {
+            let is_set = self.next() >= 64;
+            if let Some(value) = self.value(attr.unit).filter(|_| is_set) {
+                spec.attrs.set(attr.name, value);
+            }
+        }
+        let usual = self.next();
+        if usual < 128 {
+            return spec;
+        }
+        spec.probability = self.share();
+        spec.how.mode = self.one(&[Mode::Act, Mode::Shadow]);
+        spec.how.sampling = self.one(&[Sampling::Bernoulli, Sampling::Exact]);
+        spec.how.enabled = self.next() < 224;
+        for row in &TRIGGERS {
+            let is_set = self.next() >= 192;
+            if let Some(value) = self.value(row.unit).filter(|_| is_set) {
+                spec.how.when.set(row.name, value);
+            }
+        }
+        spec
+    }
+}
+
+/// Steps in a script, and steps that may come out of it: a slice of a byte is one.
+const OPS_MAX: usize = 60;
+const STEPS_MAX: usize = 500_000;
+
+/// A pipeline and what is known of it: what came in, and what came out.
+struct Story {
+    pipeline: Pipeline,
+    specs: Vec<Spec>,
+    now: Time,
+    /// The byte that comes next, by its number; what it is and when it came, is its place here.
+    came: Vec<Time>,
+    left: Vec<(Time, u8)>,
+    /// Bytes that were taken out by faults that are gone.
+    gone: u64,
+    has_changed_bytes: bool,
+    finished: bool,
+    ended: bool,
+    steps: usize,
+}
+
+/// Any script of faults, bytes, times and changes: no panic; nothing is due early, times never go
+/// back, the order of the bytes stays, nothing is lost but what a fault says it took out, and an
+/// end is the last thing.
+pub(crate) fn script(bytes: &[u8]) {
+    let mut tape = Tape(bytes);
+    let specs = tape.faults();
+    let owner = OWNER;
+    let pipeline = Pipeline::for_direction(&owner, Direction::Downstream, &specs, Time::ZERO);
+    let mut story = Story {
+        pipeline,
+        has_changed_bytes: changes_bytes(&specs),
+        specs,
+        now: Time::ZERO,
+        came: Vec::new(),
+        left: Vec::new(),
+        gone: 0,
+        finished: false,
+        ended: false,
+        steps: 0,
+    };
+    for _ in 0..OPS_MAX {
+        if tape.is_over() || story.ended {
+            break;
+        }
+        story.one_step(&mut tape);
+    }
+    while let Some(due) = story.pipeline.next_due().filter(|_| !story.ended) {
+        story.until(due);
+    }
+    story.check();
+}
+
+const OWNER: Owner<'static> = Owner { seed: 42, route: "r", connection: 1, began: Time::ZERO };
+
+fn changes_bytes(specs: &[Spec]) -> bool {
+    specs.iter().any(|spec| spec.kind.name == "corrupt")
+}
+
+impl Story {
+    fn one_step(&mut self, tape: &mut Tape<'_>) {
+        match tape.next() % 8 {
+            0..=2 if !self.finished => {
+                let count = usize::from(tape.next()) * 8;
+                let from = self.came.len();
+                self.came.resize(from + count, self.now);
+                let bytes = (from..from + count).map(byte).collect();
+                self.pipeline.push(Step { at: self.now, action: Action::Send(bytes) });
+            }
+            3 if !self.finished => {
+                let ends = [Action::Finish, Action::Finish, Action::Reset, Action::Close];
+                let action = ends[usize::from(tape.next()) % ends.len()].clone();
+                self.pipeline.push(Step { at: self.now, action });
+                self.finished = true;
+            }
+            4 => self.retune(tape.faults()),
+            5 => {
+                if let Some(due) = self.pipeline.next_due() {
+                    self.until(due);
+                }
+            }
+            _ => {
+                let spans = [0, 1_000, 300_000, 1_000_000, 7_000_000, 60_000_000, 5_000_000_000];
+                self.until(self.now + Span(tape.one(&spans)));
+            }
+        }
+    }
+
+    /// What is due by `now` comes out.
+    fn until(&mut self, now: Time) {
+        self.now = self.now.max(now);
+        while let Some(step) = self.pipeline.pop_due(self.now).filter(|_| !self.ended) {
+            self.steps += 1;
+            assert!(self.steps < STEPS_MAX, "it never ends");
+            assert!(step.at <= self.now, "early: {step:?} at {:?}", self.now);
+            match step.action {
+                Action::Send(bytes) => {
+                    let last = self.left.last().map_or(Time::ZERO, |(at, _)| *at);
+                    assert!(last <= step.at, "back in time: {last:?} {:?}", step.at);
+                    self.left.extend(bytes.iter().map(|byte| (step.at, *byte)));
+                }
+                Action::Close | Action::Reset => self.ended = true,
+                Action::Finish | Action::Open => {}
+            }
+        }
+    }
+
+    fn retune(&mut self, specs: Vec<Spec>) {
+        let same = |old: &Spec, new: &Spec| {
+            (&old.name, old.kind, old.how.mode) == (&new.name, new.kind, new.how.mode)
+        };
+        let stays = |old: &Spec| specs.iter().any(|new| same(old, new));
+        let gone = self.pipeline.totals().filter(|(spec, _)| !stays(spec));
+        self.gone += gone.map(|(spec, total)| taken_out(spec, total.swallowed_bytes)).sum::<u64>();
+        self.has_changed_bytes |= changes_bytes(&specs);
+        self.pipeline.retune(self.now, &OWNER, &specs);
+        self.specs = specs;
+    }
+
+    fn check(&self) {
+        let swallowed = self.pipeline.totals();
+        let swallowed: u64 =
+            swallowed.map(|(spec, total)| taken_out(spec, total.swallowed_bytes)).sum();
+        let (came, left) = (self.came.len() as u64, self.left.len() as u64);
+        let kept = self.pipeline.queued_bytes() as u64;
+        assert!(left <= came, "{left} of {came} bytes left");
+        if !self.ended {
+            assert_eq!(left + kept + swallowed + self.gone, came, "{left} {kept} {swallowed}");
+        }
+        if self.has_changed_bytes {
+            return;
+        }
+        // What left is what came, in order, with gaps where bytes were taken out; never early.
+        let mut place = 0;
+        for (at, value) in &self.left {
+            while byte(place) != *value {
+                place += 1;
+                assert!(place < self.came.len(), "a byte that never came, or in another order");
+            }
+            assert!(self.came[place] <= *at, "byte {place} left at {at:?}");
+            place += 1;
+        }
+        let whole = swallowed + self.gone == 0;
+        assert!(!whole || place as u64 == left, "a gap: {place} {left}");
+    }
+}
+
+/// A value that tells bytes near each other apart.
+fn byte(place: usize) -> u8 {
+    (place % 251) as u8
+}
+
+/// Bytes that a fault really took out: a shadow takes none.
+fn taken_out(spec: &Spec, swallowed: u64) -> u64 {
+    if spec.how.mode == Mode::Act { swallowed } else { 0 }
+}
