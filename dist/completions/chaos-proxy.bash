@@ -12,7 +12,7 @@ _chaos_proxy() {
     esac
     for word in "${COMP_WORDS[@]:1:COMP_CWORD - 1}"; do
         case $verb:$word in
-            :run | :check | :explain | :faults | :presets | :demo | :health | :help | :list | :inspect | :create | :toggle | :delete | :toxic | :toxiproxy-server) verb=$word ;;
+            :run | :check | :explain | :faults | :presets | :demo | :health | :replay | :help | :list | :inspect | :create | :toggle | :delete | :toxic | :toxiproxy-server) verb=$word ;;
             toxic:add) verb='toxic add' ;;
             toxic:update) verb='toxic update' ;;
             toxic:remove) verb='toxic remove' ;;
@@ -26,6 +26,7 @@ _chaos_proxy() {
         'presets') words='--json --help -h --version -V' ;;
         'demo') words='--bind --seed --log-level --log-format --grace-ms --admin --insecure-admin --event-log --quiet --verbose --help -h --version -V' ;;
         'health') words='--admin --wait --live --help -h --version -V' ;;
+        'replay') words='--json --help -h --version -V' files=1 ;;
         'help') words='--help -h --version -V' ;;
         'list') words='--host --json --help --version' ;;
         'inspect') words='--host --json --help --version' ;;
@@ -36,7 +37,7 @@ _chaos_proxy() {
         'toxic update') words='--toxicName -n --toxicity --tox --ttl --attribute -a --host --json --help --version' ;;
         'toxic remove') words='--toxicName -n --host --json --help --version' ;;
         'toxic') words='add update remove' ;;
-        '') words='run check explain faults presets demo health help list inspect create toggle delete toxic toxiproxy-server --config -c --route --latency-ms --drop-rate --timeout-ms --bind --seed --log-level --log-format --grace-ms --admin --insecure-admin --event-log --quiet --verbose --help -h --version -V' files=1 ;;
+        '') words='run check explain faults presets demo health replay help list inspect create toggle delete toxic toxiproxy-server --config -c --route --latency-ms --drop-rate --timeout-ms --bind --seed --log-level --log-format --grace-ms --admin --insecure-admin --event-log --quiet --verbose --help -h --version -V' files=1 ;;
     esac
     COMPREPLY=($(compgen -W "$words" -- "$current"))
     [[ -z $files || $current = -* ]] || COMPREPLY+=($(compgen -f -- "$current"))

@@ -45,6 +45,8 @@ pub enum UsageError {
     NoConfig(Verb),
     /// Nothing to explain.
     NoRequest,
+    /// Nothing to replay.
+    NoEvents,
     /// A configuration and `--route`.
     ConfigAndRoute(String),
     /// `CONFIG` and `--config`, or two words.
@@ -95,6 +97,9 @@ impl fmt::Display for UsageError {
             UsageError::NoRequest => {
                 let example = "chaos-proxy explain CONFIG 'GET /api/users'";
                 write!(out, "no request given (a configuration and a request: {example})")
+            }
+            UsageError::NoEvents => {
+                out.write_str("no events given (name a file: chaos-proxy replay EVENTS)")
             }
             UsageError::ConfigAndRoute(config) => {
                 write!(out, "{config:?} and --route: two configurations (give one of them)")

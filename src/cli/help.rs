@@ -110,7 +110,7 @@ mod tests {
         for title in ["Usage:", "Commands:", "Options:", "Examples:", "Exit codes:"] {
             assert_eq!(text.matches(&format!("\n{title}\n")).count(), 1, "{title}");
         }
-        assert_eq!(text.matches("\n  chaos-proxy ").count(), 9 + 3, "usage lines and examples");
+        assert_eq!(text.matches("\n  chaos-proxy ").count(), 10 + 3, "usage lines and examples");
     }
 
     #[test]

@@ -17,6 +17,7 @@ mod help;
 mod options;
 mod parse;
 mod presets;
+mod replay;
 mod serve;
 mod signals;
 pub mod toxiproxy_server;
@@ -34,6 +35,7 @@ pub use help::{help, version};
 pub use options::{COMMANDS, CommandRow, OPTIONS, Opt, Takes, Verb};
 pub use parse::{parse, parse_called};
 pub use presets::{presets_json, presets_text};
+pub use replay::ReplayAsked;
 pub use serve::{Failure, execute};
 
 /// What the caller asked for.
@@ -59,6 +61,8 @@ pub enum Command {
     Demo(Overrides),
     /// Ask a running proxy whether it is well.
     Health(HealthAsked),
+    /// Make the decisions of a recording again.
+    Replay(ReplayAsked),
     /// Ask a running server, as toxiproxy-cli does.
     Client(client::Asked),
     /// Be Toxiproxy's server.

@@ -22,6 +22,8 @@ pub enum Verb {
     Demo,
     /// Ask a running proxy whether it is well.
     Health,
+    /// Make the decisions of a recording again.
+    Replay,
     /// Explain.
     Help,
 }
@@ -85,6 +87,12 @@ pub static COMMANDS: &[CommandRow] = &[
         name: "health",
         usage: &["health [--admin ADDR] [--wait TIME] [--live]"],
         about: "ask a running proxy, by its admin API, whether it is ready; exit 0 says yes",
+    },
+    CommandRow {
+        verb: Verb::Replay,
+        name: "replay",
+        usage: &["replay EVENTS [--json]"],
+        about: "make the decisions of an --event-log again; exit 1 when any differs",
     },
     CommandRow {
         verb: Verb::Help,
@@ -228,6 +236,7 @@ const EVERY: &[Verb] = &[
     Verb::Presets,
     Verb::Demo,
     Verb::Health,
+    Verb::Replay,
     Verb::Help,
 ];
 
@@ -424,7 +433,7 @@ pub(super) static FROM: Opt = Opt {
 /// The listing of faults for programs.
 pub(super) static JSON: Opt = Opt {
     name: "--json",
-    verbs: &[Verb::Faults, Verb::Presets],
+    verbs: &[Verb::Faults, Verb::Presets, Verb::Replay],
     about: "print JSON for programs instead of text for people",
     ..SWITCH
 };

@@ -10,7 +10,10 @@ use super::options::{
     HELP, INSECURE_ADMIN, JSON, LATENCY_MS, LEVELS, LIVE, LOG_FORMAT, LOG_LEVEL, Opt, QUIET, ROUTE,
     SEED, TIMEOUT_MS, Takes, VERBOSE, VERSION, Verb, WAIT, WAIT_MAX,
 };
-use super::{Command, ExplainAsked, HealthAsked, Overrides, RunOptions, Source, toxiproxy_server};
+use super::{
+    Command, ExplainAsked, HealthAsked, Overrides, ReplayAsked, RunOptions, Source,
+    toxiproxy_server,
+};
 use crate::config;
 use crate::config::plan::{Endpoint, LogLevel};
 use crate::units::Span;
@@ -77,6 +80,7 @@ pub fn parse(args: impl Iterator<Item = OsString>, env: Env<'_>) -> Result<Comma
             given.no_words(verb, 0).and_then(|()| overrides(&given, env).map(Command::Demo))
         }
         Verb::Health => given.no_words(verb, 0).and_then(|()| health(&given, env)),
+        Verb::Replay => given.no_words(verb, 1).and_then(|()| replay(&given)),
         Verb::Help => given.no_words(verb, 1).and_then(|()| topic(&given)).map(Command::Help),
     }
 }
@@ -196,6 +200,11 @@ fn shown(text: &OsString) -> String {
 /// value goes with `--name=value`.
 fn is_value(arg: &Result<String, UsageError>) -> bool {
     arg.as_ref().map_or(true, |arg| !arg.starts_with("--") && Opt::find(arg).is_none())
+}
+
+fn replay(given: &Given) -> Result<Command, UsageError> {
+    let events = given.words.first().ok_or(UsageError::NoEvents)?;
+    Ok(Command::Replay(ReplayAsked { events: events.into(), json: given.has(&JSON) }))
 }
 
 fn topic(given: &Given) -> Result<Option<Verb>, UsageError> {

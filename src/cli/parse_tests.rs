@@ -32,6 +32,7 @@ fn short(line: &str) -> String {
         Ok(Command::Health(asked)) => {
             format!("health {} wait={} live={}", asked.admin, asked.wait, asked.live)
         }
+        Ok(Command::Replay(asked)) => format!("{asked:?}"),
         Ok(Command::Client(asked)) => format!("client {asked:?}"),
         Ok(Command::ToxiproxyServer(asked)) => format!("toxiproxy-server {asked:?}"),
         Ok(Command::Help(topic)) => format!("help {topic:?}"),
@@ -197,7 +198,7 @@ fn options_that_are_wrong() {
     check("a --quiet=yes", r#"--quiet: "yes" (it takes no value: write --quiet)"#);
     check("a --seed 1 --seed 2", "--seed: given twice (give it once)");
     check("-c a --config b", "--config: given twice (give it once)");
-    check("a --json", "--json: not an option of run (only of faults, presets)");
+    check("a --json", "--json: not an option of run (only of faults, presets, replay)");
     check("demo -c a", "--config: not an option of demo (only of run, check, explain)");
 }
 
@@ -255,7 +256,7 @@ fn sources_that_are_wrong() {
 fn words_that_are_wrong() {
     check("faults x", r#""x": unexpected (write chaos-proxy faults [--json])"#);
     check("help run x", r#""x": unexpected (write chaos-proxy help [COMMAND])"#);
-    let all = "run, check, explain, faults, presets, demo, health, help";
+    let all = "run, check, explain, faults, presets, demo, health, replay, help";
     let near = r#", did you mean "faults"?"#;
     check("help fault", &format!(r#""fault": unknown command ({all}{near})"#));
 }
@@ -282,4 +283,12 @@ fn every_error_is_one_line() {
         let error = short(line);
         assert!(!error.contains(|c: char| c.is_control()), "{error:?}");
     }
+}
+
+#[test]
+fn recordings_to_replay() {
+    check("replay a", r#"ReplayAsked { events: "a", json: false }"#);
+    check("replay --json a", r#"ReplayAsked { events: "a", json: true }"#);
+    check("replay", "no events given (name a file: chaos-proxy replay EVENTS)");
+    check("replay a b", r#""b": unexpected (write chaos-proxy replay EVENTS [--json])"#);
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::signals::Signals;
 use super::toxiproxy_server::{self, ServerAsked};
-use super::{Command, Overrides, RunOptions, Source, admin, client, demo, explain, health};
+use super::{Command, Overrides, RunOptions, Source, admin, client, demo, explain, health, replay};
 use crate::admin::Metrics;
 use crate::config::plan::{Admin, Plan, Shutdown};
 use crate::config::{self, SIZE_MAX};
@@ -47,6 +47,7 @@ pub fn execute(command: Command) -> u8 {
         Command::Presets { json: false } => print(&super::presets_text()),
         Command::Demo(overrides) => demo::run(&overrides),
         Command::Health(asked) => health::run(&asked),
+        Command::Replay(asked) => replay::run(&asked),
         Command::Client(asked) => client::run(&asked),
         Command::ToxiproxyServer(asked) => toxiproxy_server(asked),
         Command::Help(verb) => print(&super::help(verb)),
@@ -73,8 +74,16 @@ impl Failure {
         Failure { lines: problems.lines(source), code: NOT_VALID }
     }
 
+    /// What was found is not fine, and stdout has told it.
+    pub(super) fn told() -> Failure {
+        Failure { lines: Vec::new(), code: COULD_NOT_RUN }
+    }
+
     /// Writes its lines; a closed stderr is fine.
     pub fn tell(&self) -> u8 {
+        if self.lines.is_empty() {
+            return self.code;
+        }
         let _ = writeln!(io::stderr(), "{}", self.lines.join("\n"));
         self.code
     }

@@ -93,7 +93,10 @@ fn rows() -> Vec<Row> {
         name: row.name.to_owned(),
         usages: row.usage.iter().map(|usage| (*usage).to_owned()).collect(),
         about: row.about,
-        takes_file: row.usage.iter().any(|usage| usage.contains("CONFIG")),
+        takes_file: row
+            .usage
+            .iter()
+            .any(|usage| ["CONFIG", "EVENTS"].iter().any(|file| usage.contains(file))),
         flags: own_flags(row.verb),
     });
     let client = CLIENT_COMMANDS.iter().map(|row| Row {
@@ -213,7 +216,7 @@ fn zsh_flags(row: &Row) -> String {
                 write!(out, " \\\n            '{often}{form}[{}]{value}'", zsh_text(flag.about));
         }
     }
-    let files = if row.takes_file { "'*:configuration:_files'" } else { "'*: :'" };
+    let files = if row.takes_file { "'*:file:_files'" } else { "'*: :'" };
     let _ = write!(out, " \\\n            {files}");
     out
 }

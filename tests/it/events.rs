@@ -344,3 +344,104 @@ fn a_full_disk_is_told_once_and_counted() {
     process.ended_well();
     assert_eq!(process.said().matches("event_log_failed").count(), 1, "{}", process.said());
 }
+
+/// What `replay` says of a file.
+fn replayed(path: &Path, more: &[&str]) -> (Option<i32>, String) {
+    let said = binary::run(&[&["replay", path.to_str().unwrap()], more].concat(), "");
+    assert!(said.err.is_empty() || said.code == Some(2), "{said:?}");
+    (said.code, said.out + &said.err)
+}
+
+/// Faults that are drawn in every direction.
+const DRAWN: &str = r#""dropRate": 0.3, "faults": [
+    {"type": "latency", "name": "slow", "direction": "both", "latency": "1ms", "probability": 0.5},
+    {"type": "limit_data", "name": "cut", "bytes": 1, "probability": "25%", "sampling": "exact"}]"#;
+
+#[test]
+fn a_recorded_run_is_the_same_again() {
+    let path = file("replay");
+    recorded(&path, DRAWN, 30);
+    let (code, said) = replayed(&path, &[]);
+    assert!(said.ends_with(" decisions, 0 differ\n") && !said.starts_with("0 "), "{said}");
+    assert_eq!(code, Some(0), "{said}");
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, text.replacen(r#""action":"act""#, r#""action":"pass""#, 1)).unwrap();
+    let (code, said) = replayed(&path, &[]);
+    assert!(said.starts_with("line ") && said.contains(" decisions, 1 differ\n"), "{said}");
+    assert_eq!(code, Some(1));
+    let (code, said) = replayed(&path, &["--json"]);
+    let report: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!((code, &report["diverged"]), (Some(1), &1.into()), "{said}");
+    std::fs::remove_file(&path).unwrap();
+}
+
+#[test]
+fn a_run_whose_faults_changed_is_the_same_again() {
+    let path = file("changes");
+    let upstream = upstreams::echo();
+    let config = binary::config(upstream.addr, "");
+    let log = path.to_str().unwrap();
+    let mut command = binary::command(binary::PROGRAM);
+    command.args(["-c", "-", "--log-format", "json", "--event-log", log]);
+    command.args(["--admin", "127.0.0.1:0", "--seed", "5"]);
+    let mut process = Process::spawn(command);
+    process.give(&config);
+    let admin = crate::metrics::admin(&process);
+    let ask = |method: &str, path: &str, body: &str| {
+        let mut client = connect(admin);
+        let head = format!("{method} {path} HTTP/1.1\r\nHost: {admin}\r\nConnection: close\r\n");
+        write!(client, "{head}Content-Length: {}\r\n\r\n{body}", body.len()).unwrap();
+        let mut said = String::new();
+        client.read_to_string(&mut said).unwrap();
+        assert!(said.starts_with("HTTP/1.1 20"), "{method} {path}: {said}");
+    };
+    let mut live = connect(process.addr());
+    live.write_all(b"x").unwrap();
+    expect(&live, "x");
+    let toxic = |toxicity: f64| {
+        format!(
+            r#"{{"name": "a b", "type": "noop", "stream": "upstream", "toxicity": {toxicity}}}"#
+        )
+    };
+    ask("POST", "/proxies/r/toxics", &toxic(0.3));
+    for toxicity in [0.1, 0.9, 0.5] {
+        for _ in 0..5 {
+            let mut client = connect(process.addr());
+            client.write_all(b"x").unwrap();
+            expect(&client, "x");
+        }
+        ask("PATCH", "/proxies/r/toxics/a%20b", &toxic(toxicity));
+        live.write_all(b"x").unwrap();
+        expect(&live, "x");
+    }
+    ask("PATCH", "/proxies/r", r#"{"enabled": false}"#);
+    ask("PATCH", "/proxies/r", r#"{"enabled": true}"#);
+    let mut client = connect(process.addr());
+    client.write_all(b"x").unwrap();
+    expect(&client, "x");
+    ask("DELETE", "/proxies/r/toxics/a%20b", "");
+    process.signal(Signal::SIGTERM);
+    drop((client, live));
+    process.ended_well();
+    let changes = events(&path).iter().filter(|event| event["event"] == "change").count();
+    assert_eq!(changes, 6, "four edits, a start, a removal");
+    let (code, said) = replayed(&path, &[]);
+    // One for each of 16 connections, four for the one that lived through the edits, and those of
+    // connections that were closing when one came.
+    let (decisions, rest) = said.split_once(' ').unwrap();
+    assert_eq!((code, rest), (Some(0), "decisions, 0 differ\n"), "{said}");
+    assert!(decisions.parse::<u32>().unwrap() >= 20, "{said}");
+    std::fs::remove_file(&path).unwrap();
+}
+
+#[test]
+fn what_is_no_recording_is_one_line() {
+    let path = file("none");
+    std::fs::write(&path, "routes: []\n").unwrap();
+    for path in [&*path, Path::new("/nowhere/at/all"), Path::new("/")] {
+        let (code, said) = replayed(path, &[]);
+        assert_eq!((code, said.lines().count()), (Some(2), 1), "{said}");
+        assert!(said.ends_with("(give a file that --event-log wrote)\n"), "{said}");
+    }
+    std::fs::remove_file(&path).unwrap();
+}
