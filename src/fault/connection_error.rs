@@ -26,7 +26,7 @@ pub(super) static KIND: Kind = Kind {
                     "close" => Abort::Close,
                     _ => Abort::Reply(with_type(injected(503, None)), Span::ZERO),
                 });
-                format!("kind={kind}")
+                Some(format!("kind={kind}"))
             },
         })
     },

@@ -11,6 +11,7 @@ use super::super::pipeline::transcript::{OWNER, parse};
 use super::super::{ALL, Level};
 use super::*;
 use crate::http::{Field, Fields};
+use crate::limit::table::KEYS_MAX;
 use crate::units::{Ratio, Span, Time};
 
 /// A request for a path; `METHOD PATH[?QUERY]`.
@@ -394,6 +395,26 @@ fn counts_survive_a_change_of_the_faults() {
     route.generation += 1;
     route.faults = Route::new("http_error times=1 name=e").faults;
     assert_eq!([drawn(&route), drawn(&route)], ["e status=503", ""]);
+}
+
+#[test]
+fn one_path_more_than_there_is_room_for() {
+    let route = Route::new("http_error nth=2");
+    let acts = |n: usize| !route.drawn(&format!("GET /{n}")).is_empty();
+    assert!((0..=KEYS_MAX).all(|n| !acts(n)), "each is the first of its path");
+    assert_eq!(route.desk.keys(), KEYS_MAX);
+    assert!(!acts(0), "it went for the last one, and 1 goes for it");
+    assert!(acts(2) && acts(KEYS_MAX) && !acts(1), "the others were the second");
+    assert_eq!(route.desk.keys(), KEYS_MAX);
+}
+
+#[test]
+fn a_long_body_is_not_sent_again() {
+    let route = Route::new("duplicate_request");
+    let duplicates = |body_bytes| {
+        route.decide_on(&Facts { body_bytes, ..facts("POST /", &NO_FIELDS) }).duplicates
+    };
+    assert_eq!([Some(65_536), Some(65_537), None].map(duplicates), [1, 0, 1]);
 }
 
 #[test]

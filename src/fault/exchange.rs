@@ -110,7 +110,7 @@ pub trait Exchange: Send {
 /// A fault without a state of its own, that sees exchanges and no bytes.
 pub(super) struct Stateless {
     pub(super) phase: fn(&Attrs) -> Phase,
-    pub(super) decide: fn(&mut Ask<'_>) -> String,
+    pub(super) decide: fn(&mut Ask<'_>) -> Option<String>,
 }
 
 impl Fault for Stateless {
@@ -131,7 +131,7 @@ impl Exchange for Stateless {
     }
 
     fn decide(&mut self, ask: &mut Ask<'_>) -> Option<String> {
-        Some((self.decide)(ask))
+        (self.decide)(ask)
     }
 }
 

@@ -31,12 +31,12 @@ pub(super) static KIND: Kind = Kind {
     },
 };
 
-fn decide(ask: &mut Ask<'_>) -> String {
+fn decide(ask: &mut Ask<'_>) -> Option<String> {
     let drawn = Delay::new(ask.attrs).draw(ask.dice);
     let total = match ask.attrs.choice("phase") {
         "response" => &mut ask.course.answer.delay,
         _ => &mut ask.course.delay,
     };
     total.0 = total.0.saturating_add(drawn.0);
-    format!("ms={}", drawn.as_ms_f64())
+    Some(format!("ms={}", drawn.as_ms_f64()))
 }

@@ -52,7 +52,7 @@ pub(super) static KIND: Kind = Kind {
     },
 };
 
-fn decide(ask: &mut Ask<'_>) -> String {
+fn decide(ask: &mut Ask<'_>) -> Option<String> {
     let all = ask.attrs.statuses("status");
     let drawn = ask.dice.between(0, all.len() as u64 - 1) as usize;
     let mut reply = injected(all[drawn], ask.attrs.text_if_set("body"));
@@ -62,5 +62,5 @@ fn decide(ask: &mut Ask<'_>) -> String {
         "after" => ask.course.answer.replace = Some(reply),
         _ => ask.course.abort = Some(Abort::Reply(reply, Span::ZERO)),
     }
-    format!("status={}", all[drawn])
+    Some(format!("status={}", all[drawn]))
 }

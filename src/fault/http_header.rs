@@ -40,7 +40,7 @@ pub(super) static KIND: Kind = Kind {
     },
 };
 
-fn decide(ask: &mut Ask<'_>) -> String {
+fn decide(ask: &mut Ask<'_>) -> Option<String> {
     let (set, remove) = (ask.attrs.fields("set"), ask.attrs.names("remove"));
     let edits = match ask.attrs.choice("on") {
         "request" => &mut ask.course.request_edits,
@@ -48,5 +48,5 @@ fn decide(ask: &mut Ask<'_>) -> String {
     };
     edits.extend(remove.iter().map(|name| Edit::Remove(name.clone())));
     edits.extend(set.iter().map(|(name, value)| Edit::Set(name.clone(), value.clone().into())));
-    format!("set={};remove={}", set.len(), remove.len())
+    Some(format!("set={};remove={}", set.len(), remove.len()))
 }

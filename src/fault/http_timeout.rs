@@ -23,7 +23,7 @@ pub(super) static KIND: Kind = Kind {
                 let held = ask.attrs.span("timeout");
                 let reply = with_type(injected(504, None));
                 ask.course.abort = Some(Abort::Reply(reply, held));
-                format!("ms={}", held.as_ms_f64())
+                Some(format!("ms={}", held.as_ms_f64()))
             },
         })
     },

@@ -25,7 +25,7 @@ pub(super) static KIND: Kind = Kind {
                     "empty" => Malformed::Empty,
                     _ => Malformed::Garbage,
                 });
-                format!("kind={kind}")
+                Some(format!("kind={kind}"))
             },
         })
     },

@@ -27,7 +27,7 @@ pub(super) static KIND: Kind = Kind {
     build: || Box::new(Stateless { phase: |_| Phase::End, decide }),
 };
 
-fn decide(ask: &mut Ask<'_>) -> String {
+fn decide(ask: &mut Ask<'_>) -> Option<String> {
     let (partial, drawn) = match ask.attrs.bytes_if_set("bytes") {
         Some(bytes) => (Partial::Bytes(bytes), format!("bytes={bytes}")),
         None => {
@@ -36,5 +36,5 @@ fn decide(ask: &mut Ask<'_>) -> String {
         }
     };
     ask.course.answer.partial = Some(partial);
-    drawn
+    Some(drawn)
 }

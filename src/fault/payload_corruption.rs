@@ -27,7 +27,7 @@ pub(super) static KIND: Kind = Kind {
                 };
                 let seed = ask.dice.between(0, u64::MAX);
                 ask.course.answer.corruption = Some(Corruption { kind, seed });
-                format!("kind={word}")
+                Some(format!("kind={word}"))
             },
         })
     },

@@ -25,7 +25,7 @@ use std::collections::VecDeque;
 
 use super::lot::Decision;
 use super::stage::{Author, Moving, Stage, bytes};
-use super::{Action, Direction, Place, Spec, Step};
+use super::{Action, Direction, Level, Place, Spec, Step};
 use crate::units::Time;
 
 pub use super::stage::{Deed, Effect, Owner, Total};
@@ -289,9 +289,9 @@ impl Pipeline {
         let place = self.place;
         let here = specs.iter().filter(|spec| match place {
             Place::One(direction) => spec.place.covers(direction),
-            Place::Listener | Place::Connection | Place::Exchange | Place::Both => {
-                spec.place == place
-            }
+            // What limits connections is asked at the desk, which knows the others.
+            Place::Connection => spec.place == place && spec.kind.level != Level::Http,
+            Place::Listener | Place::Exchange | Place::Both => spec.place == place,
         });
         here.map(|spec| Stage::new(owner, place, spec)).collect()
     }

@@ -8,8 +8,9 @@ use std::sync::Arc;
 use crate::config::plan::Protocol;
 use crate::control::Cut;
 use crate::control::ledger::Seat;
+use crate::fault::course::Decided;
 use crate::fault::desk::Ground;
-use crate::fault::pipeline::Pipeline;
+use crate::fault::pipeline::{Deed, Effect, Pipeline};
 use crate::fault::{Action, Direction, Place, Step};
 use crate::http::{Manner, Reply};
 use crate::journal::{Closing, Event, Limit, Reason, Refusal, count};
@@ -108,7 +109,10 @@ impl Accepted {
         let (number, faults) = (generation.number, &generation.faults);
         let ground = Ground { owner: owner.clone(), generation: number, faults, explain: false };
         let desk = &self.route.desk;
-        if desk.refuses(&ground, self.peer.ip(), self.clock.now()).is_some() {
+        if let Some(refused) = desk.refuses(&ground, self.peer.ip(), self.clock.now()) {
+            let Decided { fault, kind, shadow, .. } = refused;
+            let effect = Effect { fault, kind, deed: Deed::Reset, offset: 0, shadow };
+            self.route.acted(self.number, Place::Connection.as_str(), &effect);
             return Opening::Drop(Mode::Reset);
         }
         let mut pipeline = Pipeline::for_connection(&owner, &generation.faults);
