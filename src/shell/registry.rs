@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crossbeam_channel::Receiver;
+use crossbeam_channel::{Receiver, after, select};
 
 use crate::config::ROUTES_MAX;
 use crate::config::plan::{self, Endpoint, Host, Limits};
@@ -329,6 +329,36 @@ const EXPIRE_AGAIN: Span = Span::from_ms(100);
 /// How long a change of faults waits for connections that are too busy to look.
 const CHANGE_SPAN: std::time::Duration = std::time::Duration::from_millis(50);
 
+/// Waits until all connections have looked at their change, or are too busy to be waited for.
+fn wait_for(changes: impl IntoIterator<Item = Receiver<()>>) {
+    let too_busy = after(CHANGE_SPAN);
+    for looked in changes {
+        select! {
+            recv(looked) -> _ => {} // disconnected
+            recv(too_busy) -> _ => return,
+        }
+    }
+}
+
+impl Registry {
+    /// Changes the faults of a route; what it gives is disconnected when all have looked.
+    fn change_faults(
+        &self,
+        name: &str,
+        decide: &mut EditFaults<'_>,
+    ) -> Result<(RouteView, Option<Receiver<()>>), Refused> {
+        let mut entries = self.lock();
+        let entry = entries.get_mut(name).ok_or(Refused::NoSuchRoute)?;
+        let now = entry.clock.now();
+        let shown = entry.leases.show(&entry.plan.faults, now);
+        let Some(faults) = decide(&shown) else { return Ok((entry.view(), None)) };
+        self.keep(&faults)?;
+        let changed = entry.put(faults, now);
+        let looked = changed.map_err(|error| Refused::Exhausted(error.to_string()))?;
+        Ok((entry.view(), looked))
+    }
+}
+
 impl Routes for Registry {
     fn all(&self) -> Vec<RouteView> {
         self.lock().values().map(Entry::view).collect()
@@ -399,19 +429,8 @@ impl Routes for Registry {
     }
 
     fn edit_faults(&self, name: &str, decide: &mut EditFaults<'_>) -> Result<RouteView, Refused> {
-        let mut entries = self.lock();
-        let entry = entries.get_mut(name).ok_or(Refused::NoSuchRoute)?;
-        let now = entry.clock.now();
-        let shown = entry.leases.show(&entry.plan.faults, now);
-        let Some(faults) = decide(&shown) else { return Ok(entry.view()) };
-        self.keep(&faults)?;
-        let changed = entry.put(faults, now);
-        let looked = changed.map_err(|error| Refused::Exhausted(error.to_string()))?;
-        let view = entry.view();
-        drop(entries);
-        if let Some(looked) = looked {
-            let _ = looked.recv_timeout(CHANGE_SPAN); // disconnected, or too busy to wait for
-        }
+        let (view, looked) = self.change_faults(name, decide)?;
+        wait_for(looked);
         Ok(view)
     }
 
@@ -424,15 +443,17 @@ impl Routes for Registry {
     fn reset(&self) -> Result<(), Vec<Refused>> {
         let names: Vec<String> = self.lock().keys().cloned().collect();
         let enable = RouteEdit { enabled: Some(true), ..RouteEdit::default() };
-        let mut refused = Vec::new();
+        let (mut refused, mut waiting) = (Vec::new(), Vec::new());
         for name in names {
             let enabled = self.edit(&name, enable.clone()).map(drop);
             let cleared =
-                self.edit_faults(&name, &mut |faults| (!faults.is_empty()).then(Vec::new));
+                self.change_faults(&name, &mut |faults| (!faults.is_empty()).then(Vec::new));
+            let cleared = cleared.map(|(_, looked)| waiting.extend(looked));
             // A route that was deleted meanwhile needs no reset.
-            let failed = [enabled, cleared.map(drop)].into_iter().filter_map(Result::err);
+            let failed = [enabled, cleared].into_iter().filter_map(Result::err);
             refused.extend(failed.filter(|refusal| *refusal != Refused::NoSuchRoute));
         }
+        wait_for(waiting);
         if refused.is_empty() { Ok(()) } else { Err(refused) }
     }
 }
