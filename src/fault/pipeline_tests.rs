@@ -285,6 +285,40 @@ fn exact_sampling_is_exact_and_evenly_spread() {
     }
 }
 
+/// How often the fault acts in 20,000 connections, decided without a socket.
+fn hits(fault: &str) -> f64 {
+    let specs = parse(fault);
+    let acts = |connection: &u64| {
+        let owner = Owner { connection: *connection, ..OWNER };
+        let direction = Direction::Downstream;
+        !Pipeline::for_direction(&owner, direction, &specs, Time::ZERO).is_pass_through()
+    };
+    (1..=20_000).filter(acts).count() as f64
+}
+
+#[test]
+fn shares_hold_within_four_sigma_and_exact_ones_exactly() {
+    for share in [0.01, 0.3, 0.5, 0.99] {
+        let sigma = (20_000.0_f64 * share * (1.0 - share)).sqrt();
+        let off = hits(&format!("noop p={share}")) - 20_000.0 * share;
+        assert!(off.abs() < 4.0 * sigma, "{share}: {off} off, sigma {sigma}");
+        assert_eq!(hits(&format!("noop p={share} sampling=exact")), 20_000.0 * share, "{share}");
+    }
+}
+
+/// A chunk each millisecond: a delay line holds what came within its delay, however long it runs.
+#[test]
+fn a_delay_line_does_not_pile_up() {
+    let mut pipeline = downstream(&parse("latency latency=50"));
+    for ms in 0..2_000 {
+        send(&mut pipeline, ms, &[7; 1000]);
+        let now = Time::ZERO + Span::from_ms(ms);
+        let left = pipeline.pop_due(now).map(|step| step.at);
+        assert_eq!(left, (ms >= 50).then_some(now), "each exactly 50 ms after it came");
+        assert!(pipeline.queued_bytes() <= 50_000, "{ms} ms: {}", pipeline.queued_bytes());
+    }
+}
+
 #[test]
 fn the_bound_is_told_one_step_past_it() {
     let mut pipeline = downstream(&parse("latency latency=100"));

@@ -61,6 +61,8 @@ mod http_corpus;
 
 mod dist;
 
+mod figures;
+
 mod fault_corpus;
 
 mod tidy;
