@@ -5,10 +5,15 @@ use std::fs;
 use std::path::Path;
 
 use super::tests::{Heard, Talk};
-use super::{Ended, Turn};
-use crate::http::{Event, Limits, RequestReader};
+use super::{Down, Ended, LIMITS, Turn, Up, between};
+use crate::http::{AnswerReader, BodyReader, Event, Framing, Limits, RequestReader};
+use crate::units::{Span, Time};
+
+#[path = "../../fuzz/exchanges.rs"]
+mod properties;
 
 /// A message that was kept, with its name.
+#[derive(Clone)]
 struct Message {
     name: String,
     bytes: Vec<u8>,
@@ -170,5 +175,42 @@ fn valid_answers_pass() {
         if has_body && text.contains("hello") {
             assert!(heard.client.contains("hello"), "{name}: {heard:?}");
         }
+    }
+}
+
+/// The properties that fuzzing tries, on all messages and on mutations of them.
+#[test]
+fn what_holds_for_every_message() {
+    let answers = [messages("answers/valid"), messages("answers/invalid")].concat();
+    let requests = [messages("valid"), messages("invalid")].concat();
+    let short = |message: &&Message| message.bytes.len() < 1_000;
+    for message in answers.iter().filter(short) {
+        properties::answer(&message.bytes);
+        let body = message.bytes.windows(4).position(|window| window == b"\r\n\r\n");
+        properties::chunks(&message.bytes[body.map_or(0, |at| at + 4)..]);
+    }
+    let mut state = 7u32;
+    let mut draw = |below: usize| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 8) as usize % below.max(1)
+    };
+    for round in 0..300 {
+        let mut bytes = Vec::new();
+        let mut share = 0;
+        for (index, kind) in [&requests, &requests, &answers, &answers].into_iter().enumerate() {
+            let message = &kind[draw(kind.len())].bytes;
+            bytes.extend_from_slice(&message[..message.len().min(400)]);
+            if index == 1 {
+                share = bytes.len();
+            }
+        }
+        for _ in 0..draw(4) {
+            let at = draw(bytes.len());
+            bytes[at] ^= 1 << draw(8);
+        }
+        let at = u8::try_from(share * 255 / bytes.len()).unwrap();
+        bytes.insert(0, at);
+        let checked = std::panic::catch_unwind(|| properties::exchanges(&bytes));
+        assert!(checked.is_ok(), "round {round}: {}", bytes.escape_ascii());
     }
 }

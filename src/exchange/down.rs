@@ -275,7 +275,7 @@ impl Down {
     /// The exchange is over; so is the connection, if it ends.
     fn finish_exchange(&mut self, status: u16, end: Option<Turn>, work: &mut Work<'_>) -> Next {
         if let Some(exchange) = self.current.take() {
-            let by_upstream = exchange.from == From::Upstream;
+            let by_upstream = exchange.from == From::Upstream && status != 0;
             let Exchange { number, course, from, .. } = *exchange;
             if from != From::Again {
                 self.done.push(Done { number, status, by_upstream, course, refused: None });

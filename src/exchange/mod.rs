@@ -148,6 +148,12 @@ impl Rest {
 }
 
 #[cfg(test)]
+use crate::http::HeadReader;
+
+#[cfg(test)]
+mod between;
+
+#[cfg(test)]
 mod tests;
 
 #[cfg(test)]

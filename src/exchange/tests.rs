@@ -1,75 +1,9 @@
 //! Exchanges as text: what the client and the upstream send, what each of them gets. Everything is
 //! given whole, byte by byte and cut at every place, with the same outcome but for chunk sizes.
 
-use std::cell::RefCell;
-use std::collections::VecDeque;
-use std::rc::Rc;
-
+use super::between::Ends;
 use super::*;
-use crate::http::HeadReader;
 use crate::units::Span;
-
-/// What the halves share, in one thread.
-#[derive(Default)]
-struct Between {
-    queue: VecDeque<Exchange>,
-    broken: Option<Broken>,
-    verdict: Option<bool>,
-    closing: bool,
-    client_finished: bool,
-    courses: VecDeque<Option<Course>>,
-}
-
-#[derive(Clone, Default)]
-struct Ends(Rc<RefCell<Between>>);
-
-impl Answers for Ends {
-    fn has_room(&mut self) -> bool {
-        self.0.borrow().queue.len() < PIPELINED_MAX
-    }
-
-    fn give(&mut self, exchange: Exchange) {
-        self.0.borrow_mut().queue.push_back(exchange);
-    }
-
-    fn break_off(&mut self, broken: Broken) {
-        self.0.borrow_mut().broken = Some(broken);
-    }
-
-    fn verdict(&mut self) -> Option<bool> {
-        self.0.borrow_mut().verdict.take()
-    }
-
-    fn is_closing(&self) -> bool {
-        self.0.borrow().closing
-    }
-
-    fn decide(&mut self, _: &HeadReader) -> Option<Box<Course>> {
-        self.0.borrow_mut().courses.pop_front().flatten().map(Box::new)
-    }
-}
-
-impl Questions for Ends {
-    fn next(&mut self) -> Option<Exchange> {
-        self.0.borrow_mut().queue.pop_front()
-    }
-
-    fn broken(&self) -> Option<Broken> {
-        self.0.borrow().broken
-    }
-
-    fn tell(&mut self, tunnel: bool) {
-        self.0.borrow_mut().verdict = Some(tunnel);
-    }
-
-    fn close(&mut self) {
-        self.0.borrow_mut().closing = true;
-    }
-
-    fn is_finished(&self) -> bool {
-        self.0.borrow().client_finished
-    }
-}
 
 /// One half with what it has been given and has put out.
 struct Side<'a> {
@@ -422,4 +356,60 @@ fn answers_that_are_none() {
         assert!(heard.client.contains("\nConnection: close\n\n"), "{heard:?}");
         assert_eq!((heard.ends.1, &*heard.done), (Turn::Finish, &[(1, 502, false)][..]));
     }
+}
+
+#[test]
+fn a_head_that_comes_slowly_is_late() {
+    let head_span = Span::from_ms(10_000);
+    let (ends, mut up) = (Ends::default(), Up::new(head_span));
+    let mut turn = |bytes: &[u8], at: Time| {
+        let mut out = Vec::new();
+        assert_eq!(up.turn(bytes, at, &mut ends.clone(), &mut out), Turn::Wait);
+        (out.len(), up.due(), ends.0.borrow_mut().queue.pop_front().map(|given| given.from))
+    };
+    let first = Time::ZERO + Span::from_ms(5_000); // waiting for the first byte does not count
+    let (late, just) = (first + head_span, Time((first + head_span).0 - 1));
+    assert_eq!(turn(b"", first), (0, Time::NEVER, None));
+    assert_eq!(turn(b"G", first), (0, late, None));
+    assert_eq!(turn(b"ET / HTTP/1.1\r\n", just), (0, late, None));
+    let (_, due, given) = turn(b"H", late);
+    let late = matches!(given, Some(From::Refused(Reject { status: 408, .. })));
+    assert!(late && due == Time::NEVER, "{given:?} {due:?}");
+}
+
+#[test]
+fn one_request_more_than_may_wait_waits_unread() {
+    let request = crlf("GET / HTTP/1.1\nHost: a\n\n");
+    let (ends, mut up) = (Ends::default(), Up::new(Span::from_ms(1)));
+    let mut out = Vec::new();
+    let requests = request.repeat(PIPELINED_MAX + 1);
+    up.turn(&requests, Time::ZERO, &mut ends.clone(), &mut out);
+    assert_eq!((out.len(), up.wants()), (PIPELINED_MAX * request.len(), false));
+    assert!(up.waits_for_answers());
+    ends.0.borrow_mut().queue.pop_front();
+    up.turn(&[], Time::ZERO, &mut ends.clone(), &mut out);
+    assert_eq!((out.len(), up.wants()), (requests.len(), true));
+}
+
+/// The body of a request breaks the rules when its head has been passed on.
+#[test]
+fn a_body_that_is_broken_is_told() {
+    let head = "PUT / HTTP/1.1\nHost: a\nTransfer-Encoding: chunked\n\n";
+    let sent = format!("{head}2\nhi\nbroken\n");
+    let heard = talk(&sent, "", Vec::new());
+    assert_eq!(heard.upstream, format!("{head}2\nhi\n"), "nothing that looks whole");
+    assert_eq!((heard.ends.1, &*heard.done), (Turn::Finish, &[(1, 400, false)][..]));
+    // When the upstream has begun to answer, the client cannot be told but by a cut.
+    let begun = "HTTP/1.1 200 OK\nContent-Length: 5\n\nhe";
+    let (client, upstream) = (crlf(&sent), crlf(begun));
+    let talk = Talk {
+        client: &client,
+        upstream: &upstream,
+        courses: Vec::new(),
+        client_ends: None,
+        upstream_ends: None,
+    };
+    let heard = talk.cut(usize::MAX, usize::MAX);
+    assert_eq!(heard.done.len(), 1);
+    assert!(heard.ends.1 == Turn::Close || heard.done[0].1 == 400, "{heard:?}");
 }

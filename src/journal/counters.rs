@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use crate::fault::Direction;
 use crate::units::Span;
@@ -27,6 +27,8 @@ pub struct Counters {
     upstream: AtomicU64,
     flows: [Flow; 2],
     faults: Mutex<BTreeMap<(String, &'static str), Acted>>,
+    /// Requests by status and whether the upstream gave it; made with the first.
+    answers: OnceLock<Box<[AtomicU64]>>,
     /// How often the listener could not be made to do what it was to do.
     pub listen_failures: AtomicU64,
 }
@@ -51,6 +53,9 @@ pub struct Acted {
 
 /// Faults of a route that are counted by their names; those beyond are counted as `OTHER_FAULTS`.
 pub const FAULT_SERIES_MAX: usize = 256;
+
+/// Statuses that are counted each by itself; others count as 0, as those who got no answer do.
+const STATUSES: usize = 1000;
 
 /// Stands for the faults beyond `FAULT_SERIES_MAX`.
 pub const OTHER_FAULTS: &str = "_other";
@@ -119,6 +124,22 @@ impl Counters {
         let acted = faults.entry(key).or_default();
         acted.injected += u64::from(!shadow);
         acted.shadow += u64::from(shadow);
+    }
+
+    /// A request was given an answer with this status, or none: 0.
+    pub fn answered(&self, status: u16, by_upstream: bool) {
+        let answers = self.answers.get_or_init(|| {
+            std::iter::repeat_with(AtomicU64::default).take(2 * STATUSES).collect()
+        });
+        let status = Some(usize::from(status)).filter(|status| *status < STATUSES);
+        count(&answers[2 * status.unwrap_or(0) + usize::from(by_upstream)], 1);
+    }
+
+    /// Requests so far: status, whether the upstream gave it, how many.
+    pub fn answers(&self) -> Vec<(u16, bool, u64)> {
+        let all = self.answers.get().into_iter().flatten().map(get).zip(0u16..);
+        let some = all.filter(|(times, _)| *times > 0);
+        some.map(|(times, index)| (index / 2, index % 2 == 1, times)).collect()
     }
 
     /// What each fault did so far, by its name and its type.
@@ -229,6 +250,19 @@ mod tests {
         assert_eq!(counters.read().upstream_up, Some(true));
         counters.dialled(false);
         assert_eq!(counters.read().upstream_up, Some(false));
+    }
+
+    #[test]
+    fn answers_are_counted_by_status() {
+        let counters = Counters::default();
+        assert_eq!(counters.answers(), []);
+        for status in [0, 503, 503, 999, 1000, u16::MAX] {
+            counters.answered(status, false);
+        }
+        [200, 503].into_iter().for_each(|status| counters.answered(status, true));
+        let expected =
+            [(0, false, 3), (200, true, 1), (503, false, 2), (503, true, 1), (999, false, 1)];
+        assert_eq!(counters.answers(), expected);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The counters as Prometheus reads them: text format 0.0.4.
 
+use super::note::origin;
 use super::{Acted, BOUNDS_US, Figures, Histogram, Journal};
 use crate::fault::Direction;
 
@@ -19,6 +20,8 @@ pub struct RouteReport {
     pub figures: Figures,
     /// What its faults did, by name and type.
     pub by_fault: Vec<((String, &'static str), Acted)>,
+    /// Requests on an http route: status, whether the upstream gave it, how many.
+    pub answers: Vec<(u16, bool, u64)>,
     /// Faults that are enabled on it.
     pub faults_active: usize,
 }
@@ -116,6 +119,7 @@ pub fn text(page: &Page<'_>) -> String {
         connections(&mut out, routes);
         bytes(&mut out, routes);
         faults(&mut out, routes);
+        requests(&mut out, routes);
         out.histogram(
             "chaos_proxy_delay_error_seconds",
             "How much later than asked for a delayed chunk was written to a target with room.",
@@ -213,6 +217,18 @@ fn faults(out: &mut Text, routes: &[RouteReport]) {
                 let value = if is_shadow { acted.shadow } else { acted.injected };
                 out.count(&[("route", &route.name), ("fault", fault), ("type", kind)], value);
             }
+        }
+    }
+}
+
+fn requests(out: &mut Text, routes: &[RouteReport]) {
+    let help = "Requests on http routes by the status that the client was given; 0 for none.";
+    out.family("chaos_proxy_http_requests_total", "counter", help);
+    for route in routes {
+        for (status, by_upstream, times) in &route.answers {
+            let (status, origin) = (status.to_string(), origin(*by_upstream));
+            let labels = [("route", &*route.name), ("status", &*status), ("origin", origin)];
+            out.count(&labels, *times);
         }
     }
 }
@@ -326,6 +342,7 @@ mod tests {
             upstream: "up:2".into(),
             figures,
             by_fault: vec![(("slow".into(), "latency"), Acted { injected: 3, shadow: 4 })],
+            answers: vec![(503, false, 7)],
             faults_active: 2,
         }
     }
@@ -353,6 +370,8 @@ mod tests {
         }
         has(&page, &format!("chaos_proxy_listen_failures_total{{{LABEL}}} 6"));
         has(&page, &format!("chaos_proxy_upstream_up{{{LABEL}}} 0"));
+        let labels = format!(r#"{LABEL},status="503",origin="proxy""#);
+        has(&page, &format!("chaos_proxy_http_requests_total{{{labels}}} 7"));
         for (name, values) in [
             ("bytes_total", [10, 0]),
             ("received_bytes_total", [17, 5]),

@@ -283,6 +283,7 @@ impl Entry {
             upstream: self.upstream.clone(),
             figures: self.tally.counters.read(),
             by_fault: self.tally.counters.by_fault(),
+            answers: self.tally.counters.answers(),
             faults_active: self.plan.faults.iter().filter(|fault| fault.how.enabled).count(),
         }
     }

@@ -53,6 +53,9 @@ fn errors_before_the_upstream() {
         assert_eq!(answered.fields["faults"][0]["drawn"], "status=503");
     }
     assert_eq!(upstream.outcome(), 0, "the upstream was not asked");
+    let page = proxy.running().metrics(chaos_proxy::admin::Metrics::ALL);
+    let count = r#"chaos_proxy_http_requests_total{route="r",status="503",origin="proxy"} 2"#;
+    assert!(page.lines().any(|line| line == count), "{page}");
 }
 
 #[test]

@@ -145,6 +145,7 @@ impl Flow<'_> {
         let Some(half) = &mut self.half else { return };
         for done in half.take_done() {
             let decided = done.course.as_ref().map_or(&[][..], |course| &course.decided);
+            self.link.route().counters().answered(done.status, done.by_upstream);
             self.faulty = decided.iter().any(|decided| !decided.shadow);
             for decided in decided {
                 let Decided { fault, kind, shadow, .. } = decided;
