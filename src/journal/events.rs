@@ -97,7 +97,7 @@ pub(super) fn changed(route: &str, generation: u64, faults: &[Spec]) -> Fields {
 /// `start`: what the decisions behind it depend on.
 pub fn start(seed: u64, routes: &[(plan::Route, u64)]) -> Fields {
     let route = |(route, generation): &(plan::Route, u64)| {
-        let mut value = serde_json::to_value(route).unwrap_or_default();
+        let mut value = route.as_json();
         if let Value::Object(members) = &mut value {
             members.insert("gen".into(), (*generation).into());
         }

@@ -262,7 +262,7 @@ impl<'a> Flow<'a> {
     /// Counts what will never be written, `so_far` bytes at least.
     fn discard(&mut self, so_far: u64) {
         let Account { received, sent, discarded } = self.account;
-        let more = so_far.min(received - sent).saturating_sub(discarded);
+        let more = so_far.min(received.saturating_sub(sent)).saturating_sub(discarded);
         if more > 0 {
             self.account.discarded += more;
             self.link.route().counters().discarded(self.direction, more);
