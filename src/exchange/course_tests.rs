@@ -140,7 +140,7 @@ fn who_hangs_up_on_a_hanging_answer_is_let_go() {
 fn answers_are_broken() {
     let broken = |kind| Answer { malformed: Some(kind), ..Answer::default() };
     check_answer(broken(Malformed::Empty), OK, "", Turn::Finish);
-    let head = "HTTP/1.1 200 OK\nTransfer-Encoding: chunked\nConnection: close\n\nchaos\n";
+    let head = "HTTP/1.1 200 OK\nTransfer-Encoding: chunked\nConnection: close\n\nno chunk\n";
     check_answer(broken(Malformed::Chunk), OK, head, Turn::Finish);
     let heard = talk(GET, OK, vec![Some(on_answer(broken(Malformed::Garbage)))]);
     assert!(!heard.client.is_empty() && !heard.client.starts_with("HTTP"), "{heard:?}");
