@@ -30,7 +30,7 @@ impl Flow<'_> {
         self.stopped = false;
         let Some(half) = &mut self.half else { return Ok(()) };
         if self.half_end.is_none() {
-            let mut out = Vec::new();
+            let mut out = std::mem::take(&mut self.spare);
             let fresh = self.buffer.as_ref().map_or(&[][..], |buffer| &buffer[..fresh]);
             let now = self.link.clock.now();
             let seen = Seen { fresh, now, link: self.link, generation: &self.generation };
@@ -55,6 +55,7 @@ impl Flow<'_> {
 
     fn put_out(&mut self, out: Vec<u8>) -> Result<(), Over> {
         if out.is_empty() {
+            self.spare = out;
             return Ok(());
         }
         self.uncounted = out.len();
@@ -65,6 +66,16 @@ impl Flow<'_> {
         self.count(0);
         self.pipeline.push(Step { at: self.link.clock.now(), action: Action::Send(out) });
         Ok(())
+    }
+
+    /// Keeps the memory of written bytes for what comes next, if the buffer is as large.
+    pub(super) fn keep_room(&mut self, written: Pending) {
+        let Pending::Chunk(mut bytes, _) = written else { return };
+        let most = self.buffer.as_ref().map_or(0, |buffer| buffer.len());
+        if self.half.is_some() && self.passes && bytes.capacity() <= most {
+            bytes.clear();
+            self.spare = bytes;
+        }
     }
 
     /// Does what the half ended with, behind all that it has put out.
