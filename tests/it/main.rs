@@ -51,6 +51,8 @@ mod live_changes;
 
 mod metrics;
 
+mod http_rates;
+
 mod http_route;
 
 mod events;
