@@ -5,11 +5,18 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use crate::fault::attr::Attr;
+use crate::fault::when::TRIGGERS;
 use crate::fault::{ALL, Kind};
 
-/// Every fault with its attributes, for people.
+/// Every fault with its attributes, and the triggers, for people.
 pub fn faults_text() -> String {
-    ALL.iter().map(|kind| fault_text(kind)).collect::<Vec<_>>().join("\n")
+    let faults: String = ALL.iter().map(|kind| fault_text(kind) + "\n").collect();
+    let about =
+        "  when a fault acts; all that are given must hold, an attribute of the same name wins";
+    let row = |row: &Attr| {
+        format!("    {:10}  {}\n    {:10}  {}\n", row.name, row.about, "", row.unit.allowed())
+    };
+    faults + "triggers\n" + about + "\n" + &TRIGGERS.iter().map(row).collect::<String>()
 }
 
 /// Every fault with its attributes, for programs: a JSON array.
@@ -99,6 +106,7 @@ drop (connection)
         for kind in ALL {
             assert!(text.contains(&fault_text(kind)), "{}", kind.name);
         }
+        assert!(text.contains("    afterBytes  from this byte of the direction on\n"), "{text}");
     }
 
     #[test]
