@@ -3,7 +3,7 @@
 use std::fmt::{self, Write};
 
 use super::wire::is_inside;
-use crate::config::plan::Matching;
+use crate::config::shape;
 use crate::control::routes::RouteView;
 use crate::fault::attr::{Attr, Bare, Value};
 use crate::fault::{Direction, How, Mode, Place, Sampling, Spec};
@@ -170,7 +170,7 @@ fn print_beyond(spec: &Spec, stream: &str, out: &mut String) {
         print_attribute(row, &value, out);
     }
     if let Some(matching) = &spec.among.matching {
-        let json = serde_json::to_string(&Matching(matching));
+        let json = serde_json::to_string(&shape::matching(matching));
         print_key(',', "match", out);
         out.push_str(&json.expect("texts, numbers and lists always have a JSON form"));
     }

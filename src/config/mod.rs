@@ -15,6 +15,7 @@ mod matching;
 mod node;
 mod outline;
 mod route;
+pub(crate) mod shape;
 mod source;
 mod syntax;
 mod text;

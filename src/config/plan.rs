@@ -1,15 +1,12 @@
 //! What is to be run: valid by construction, immutable, the same for a file and for flags.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 
-use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
-use crate::fault::attr::Value;
-use crate::fault::matching::{Match, Net};
-use crate::fault::{Mode, Place, Sampling, Spec};
+use super::shape;
+use crate::fault::Spec;
 use crate::units::{Span, Time};
 
 /// Everything a process needs to know to run.
@@ -217,30 +214,12 @@ fn as_ms_or_zero<S: Serializer>(span: &Option<Span>, serializer: S) -> Result<S:
 }
 
 fn faults_as_written<S: Serializer>(faults: &[Spec], serializer: S) -> Result<S::Ok, S::Error> {
-    let together = |one: &Spec, next: &Spec| {
-        one.among.one_of.is_some() && one.among.one_of == next.among.one_of
-    };
-    serializer.collect_seq(faults.chunk_by(together).map(Group))
-}
-
-/// A fault by itself, or the faults of a group.
-struct Group<'a>(&'a [Spec]);
-
-impl Serialize for Group<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self.0 {
-            [single] if single.among.one_of.is_none() => AsWritten(single).serialize(serializer),
-            all => {
-                let all: Vec<AsWritten<'_>> = all.iter().map(AsWritten).collect();
-                serializer.collect_map([("oneOf", all)])
-            }
-        }
-    }
+    shape::faults(faults).serialize(serializer)
 }
 
 /// Faults in the shape in which a configuration writes them.
 pub fn faults_as_json(faults: &[Spec]) -> serde_json::Value {
-    faults.iter().map(|spec| as_json(&AsWritten(spec))).collect()
+    as_json(&shape::faults(faults))
 }
 
 impl Route {
@@ -254,116 +233,4 @@ impl Route {
 fn as_json<T: Serialize>(value: &T) -> serde_json::Value {
     let text = serde_json::to_string_pretty(value).unwrap_or_default();
     serde_json::from_str(&text).unwrap_or_default()
-}
-
-/// A fault in the shape in which a configuration writes it, every attribute present.
-struct AsWritten<'a>(&'a Spec);
-
-impl Serialize for AsWritten<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let spec = self.0;
-        let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("type", spec.kind.name)?;
-        map.serialize_entry("name", &spec.name)?;
-        if let Place::One(_) | Place::Both = spec.place {
-            map.serialize_entry("direction", spec.place.as_str())?;
-        }
-        if spec.place != Place::Listener {
-            map.serialize_entry("probability", &spec.probability)?;
-        }
-        if spec.how.sampling == Sampling::Exact {
-            map.serialize_entry("sampling", "exact")?;
-        }
-        if !spec.how.enabled {
-            map.serialize_entry("enabled", &false)?;
-        }
-        let shadow = spec.how.mode == Mode::Shadow;
-        if shadow {
-            map.serialize_entry("mode", "shadow")?;
-        }
-        if let Some(matching) = &spec.among.matching {
-            map.serialize_entry("match", &Matching(matching))?;
-        }
-        // A fault with a mode of its own has the default one in shadow mode.
-        let attrs = spec.attrs.iter().filter(|(name, _)| !(shadow && *name == "mode"));
-        let when = spec.how.when.given().map(|(row, value)| (row.name, value));
-        let attrs = attrs.map(|(name, value)| (name, value.clone()));
-        let given = when.chain(attrs).filter(|(_, value)| *value != Value::Unset);
-        let mut last = "";
-        for (name, value) in given {
-            match name.split_once('.') {
-                None => map.serialize_entry(name, &Written(value))?,
-                Some((key, _)) if key == last => {} // with the first of them
-                Some((key, _)) => {
-                    let of_key = spec.attrs.iter().filter_map(|(name, value)| {
-                        Some((name.strip_prefix(key)?.strip_prefix('.')?, Written(value.clone())))
-                    });
-                    map.serialize_entry(key, &of_key.collect::<BTreeMap<_, _>>())?;
-                    last = key;
-                }
-            }
-        }
-        map.end()
-    }
-}
-
-/// A value as a configuration writes it.
-struct Written(Value);
-
-impl Serialize for Written {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match &self.0 {
-            Value::Unset => serializer.serialize_unit(),
-            Value::Count(count) => serializer.serialize_u64(*count),
-            Value::Share(share) => share.serialize(serializer),
-            Value::Statuses(all) => all.serialize(serializer),
-            Value::Fields(all) => AsMap(all).serialize(serializer),
-            Value::Names(all) => all.serialize(serializer),
-            Value::Span(_)
-            | Value::Bytes(_)
-            | Value::Rate(_)
-            | Value::Choice(_)
-            | Value::Text(_) => serializer.collect_str(&self.0),
-        }
-    }
-}
-
-/// Names and values as an object.
-struct AsMap<'a>(&'a [(String, String)]);
-
-impl Serialize for AsMap<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))
-    }
-}
-
-/// A match in the shape in which a configuration writes it.
-pub(crate) struct Matching<'a>(pub(crate) &'a Match);
-
-impl Serialize for Matching<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let own = self.0;
-        let mut map = serializer.serialize_map(None)?;
-        let nets: Vec<String> = own.source_ips.iter().map(Net::to_string).collect();
-        for (key, list) in [("method", &own.methods), ("sourceIp", &nets)] {
-            if !list.is_empty() {
-                map.serialize_entry(key, list)?;
-            }
-        }
-        if let Some(path) = &own.path {
-            map.serialize_entry("path", &path.0)?;
-        }
-        for (key, pairs) in [("header", &own.headers), ("query", &own.query)] {
-            if !pairs.is_empty() {
-                let pairs = pairs.iter().map(|(name, glob)| (name.clone(), glob.0.clone()));
-                map.serialize_entry(key, &AsMap(&pairs.collect::<Vec<_>>()))?;
-            }
-        }
-        for (key, bytes) in [("minBody", own.min_body), ("maxBody", own.max_body)] {
-            if let Some(bytes) = bytes {
-                map.serialize_entry(key, &bytes)?;
-            }
-        }
-        map.end()
-    }
 }
