@@ -7,7 +7,7 @@ PREFIX ?= /usr/local
 export PREFIX DESTDIR
 
 .DEFAULT_GOAL := help
-.PHONY: help run check fmt clippy test docs slow bench static install uninstall dist audit sbom vendor image deploy-check image-test smoke clients metrics \
+.PHONY: help run check fmt clippy test docs slow bench static reproducible install uninstall dist audit sbom vendor image deploy-check image-test smoke clients metrics \
 	http-clients fuzz-build release clean
 
 help: ## list these targets
@@ -36,8 +36,11 @@ slow: ## every test, the slow ones too, optimised
 bench: release ## measure against other proxies
 	bench/run --binary $(RELEASE)
 
-static: ## the small static binary; prints its size and SHA-256
+static: ## the small static binary; prints its size and SHA-256; ARCH=aarch64 for that processor
 	scripts/static
+
+reproducible: static ## build it once more in another folder: is it the same?
+	scripts/reproducible $(STATIC)
 
 install: static ## put it, its man page, completions and systemd unit under PREFIX (default: /usr/local)
 	scripts/install $(STATIC)
