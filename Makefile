@@ -7,7 +7,8 @@ PREFIX ?= /usr/local
 export PREFIX DESTDIR
 
 .DEFAULT_GOAL := help
-.PHONY: help run check fmt clippy test docs slow bench static reproducible install uninstall dist audit sbom vendor image deploy-check image-test smoke clients metrics \
+.PHONY: help run check fmt clippy test docs slow bench static reproducible install uninstall dist audit sbom \
+	vendor image deploy-check image-test smoke clients metrics \
 	http-clients fuzz-build release clean
 
 help: ## list these targets
