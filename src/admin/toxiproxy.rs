@@ -1,6 +1,5 @@
 //! The calls of Toxiproxy 2.12: what each does to the routes, and what it says.
 
-use std::collections::BTreeSet;
 use std::slice;
 
 use super::json::{self, Json};
@@ -73,16 +72,16 @@ fn list_proxies(routes: &dyn Routes) -> Reply {
 }
 
 /// The names of all proxies.
-fn names(routes: &dyn Routes) -> BTreeSet<String> {
+fn names(routes: &dyn Routes) -> Vec<String> {
     routes.all().into_iter().map(|route| route.name).collect()
 }
 
 /// Refuses one more proxy than there may be; else the name is taken note of.
-fn check_room(name: &str, names: &mut BTreeSet<String>) -> Result<(), Failure> {
-    if names.len() >= ROUTES_MAX && !names.contains(name) {
+fn check_room(name: &str, names: &mut Vec<String>) -> Result<(), Failure> {
+    if names.len() >= ROUTES_MAX && !names.iter().any(|other| other == name) {
         return Err(Failure::TooMany("proxies", ROUTES_MAX));
     }
-    names.insert(name.to_owned());
+    names.push(name.to_owned());
     Ok(())
 }
 

@@ -15,14 +15,15 @@ pub(super) fn check(drafts: &[Draft], found: &mut Found) {
 }
 
 fn check_names(drafts: &[Draft], found: &mut Found) {
-    let mut first: BTreeMap<&str, (&Draft, bool)> = BTreeMap::new();
-    for draft in drafts {
+    let mut first: BTreeMap<&str, usize> = BTreeMap::new();
+    for (index, draft) in drafts.iter().enumerate() {
         let Some((name, default)) = &draft.name else { continue };
-        let Some((earlier, earlier_default)) = first.get(name.value.as_str()) else {
-            first.insert(&name.value, (draft, *default));
+        let Some(earlier) = first.get(name.value.as_str()).map(|index| &drafts[*index]) else {
+            first.insert(&name.value, index);
             continue;
         };
-        if *default && *earlier_default && collide(draft, earlier) {
+        let earlier_default = earlier.name.as_ref().is_some_and(|(_, default)| *default);
+        if *default && earlier_default && collide(draft, earlier) {
             continue; // said already, and moving one of them changes its name
         }
         let way_out = if *default { "give it a \"name\"" } else { "unique names" };

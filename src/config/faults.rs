@@ -106,10 +106,10 @@ const EXCHANGES: &str = "only for faults of level http and lose_response";
 
 /// Notes every name that another fault of the route has already.
 pub(super) fn check_names(faults: &[Named], found: &mut Found) {
-    let mut first: BTreeMap<&str, &Named> = BTreeMap::new();
-    for fault in faults {
-        let Some(earlier) = first.get(fault.spec.name.as_str()) else {
-            first.insert(&fault.spec.name, fault);
+    let mut first: BTreeMap<&str, usize> = BTreeMap::new();
+    for (index, fault) in faults.iter().enumerate() {
+        let Some(earlier) = first.get(fault.spec.name.as_str()).map(|index| &faults[*index]) else {
+            first.insert(&fault.spec.name, index);
             continue;
         };
         let way_out = match (fault.origin, earlier.origin) {

@@ -1,6 +1,5 @@
 //! Routes from the command line: the same keys and the same checks as in a file.
 
-use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::rc::Rc;
 
@@ -85,11 +84,14 @@ fn number_or_text(text: &str) -> Value {
 
 /// Each problem under its flag; one flag counts for every route, and is told of once.
 fn by_flag(list: Vec<Problem>) -> Vec<Problem> {
-    let mut told = BTreeSet::new();
-    list.into_iter()
-        .map(|problem| Problem { path: flag(&problem.path).to_owned(), ..problem })
-        .filter(|problem| told.insert((problem.path.clone(), problem.message.clone())))
-        .collect()
+    let mut told: Vec<Problem> = Vec::new();
+    for problem in list {
+        let path = flag(&problem.path);
+        if !told.iter().any(|other| other.path == path && other.message == problem.message) {
+            told.push(Problem { path: path.to_owned(), ..problem });
+        }
+    }
+    told
 }
 
 fn flag(path: &str) -> &'static str {

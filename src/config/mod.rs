@@ -100,10 +100,14 @@ pub fn read_for(bytes: &[u8], bind: Option<IpAddr>) -> Result<Plan, Problems> {
 }
 
 /// The first problems by place, however many there are.
-fn report(mut list: Vec<Problem>) -> Problems {
-    list.sort_by_key(|problem| problem.pos);
+fn report(list: Vec<Problem>) -> Problems {
+    let mut by_place: Vec<Problem> = Vec::with_capacity(list.len());
+    for problem in list {
+        let behind = by_place.partition_point(|other| other.pos <= problem.pos);
+        by_place.insert(behind, problem);
+    }
     let mut problems = Problems::default();
-    list.into_iter().for_each(|problem| problems.add(problem));
+    by_place.into_iter().for_each(|problem| problems.add(problem));
     problems
 }
 

@@ -93,7 +93,7 @@ struct Builder<'a> {
     found: &'a mut Found,
     frames: Vec<Frame>,
     /// Finished nodes by the number of their anchor.
-    anchors: BTreeMap<usize, Rc<Node>>,
+    anchors: Vec<Option<Rc<Node>>>,
     nodes: usize,
     documents: usize,
     root: Option<Rc<Node>>,
@@ -103,7 +103,7 @@ type Taken = Result<(), Problem>;
 
 impl<'a> Builder<'a> {
     fn new(outline: &'a Outline, found: &'a mut Found) -> Builder<'a> {
-        let (frames, anchors) = (Vec::new(), BTreeMap::new());
+        let (frames, anchors) = (Vec::new(), Vec::new());
         Builder { outline, found, frames, anchors, nodes: 0, documents: 0, root: None }
     }
 
@@ -218,7 +218,7 @@ impl<'a> Builder<'a> {
     }
 
     fn alias(&mut self, anchor: usize, pos: Pos) -> Taken {
-        let Some(node) = self.anchors.get(&anchor).cloned() else {
+        let Some(node) = self.anchors.get(anchor).cloned().flatten() else {
             let message = "an alias inside of what it stands for (an alias of something before it)";
             return Err(self.problem(pos, message.into()));
         };
@@ -230,7 +230,8 @@ impl<'a> Builder<'a> {
     /// Puts a finished node where the reading is: in a list, as a key, as the value of a key.
     fn attach(&mut self, node: Rc<Node>, anchor: usize, pos: Pos) {
         if anchor > 0 {
-            self.anchors.insert(anchor, Rc::clone(&node));
+            self.anchors.resize(self.anchors.len().max(anchor + 1), None); // they count from 1
+            self.anchors[anchor] = Some(Rc::clone(&node));
         }
         let Some(frame) = self.frames.last_mut() else {
             self.root = Some(node);

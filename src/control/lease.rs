@@ -1,13 +1,11 @@
 //! Leases: faults that remove themselves, so that they do not outlive who asked for them.
 
-use std::collections::BTreeMap;
-
 use crate::fault::Spec;
 use crate::units::{Span, Time};
 
 /// When the faults of one route remove themselves, by name. At most one for each fault.
 #[derive(Debug, Default)]
-pub struct Leases(BTreeMap<String, Time>);
+pub struct Leases(Vec<(String, Time)>);
 
 impl Leases {
     /// Takes note of the leases that these faults have from `now` on, in the place of all that
@@ -20,18 +18,22 @@ impl Leases {
     /// The faults, with what is left of their leases at `now`: taken at the same moment, nothing
     /// has changed.
     pub fn show(&self, faults: &[Spec], now: Time) -> Vec<Spec> {
-        let left = |spec: &Spec| self.0.get(&spec.name).map(|until| *until - now);
+        let left = |spec: &Spec| self.until(&spec.name).map(|until| until - now);
         faults.iter().map(|spec| Spec { ttl: left(spec), ..spec.clone() }).collect()
     }
 
     /// How long until the next one is over; none: there is no lease.
     pub fn next(&self, now: Time) -> Option<Span> {
-        self.0.values().min().map(|until| *until - now)
+        self.0.iter().map(|(_, until)| *until).min().map(|until| until - now)
     }
 
     /// True when the lease of this fault is over.
     pub fn is_over(&self, fault: &str, now: Time) -> bool {
-        self.0.get(fault).is_some_and(|until| *until <= now)
+        self.until(fault).is_some_and(|until| until <= now)
+    }
+
+    fn until(&self, fault: &str) -> Option<Time> {
+        self.0.iter().find(|(name, _)| name == fault).map(|(_, until)| *until)
     }
 }
 

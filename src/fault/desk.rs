@@ -93,9 +93,7 @@ impl Desk {
         state.follow(ground);
         let key = fingerprint([facts.method, facts.path]);
         let number = count(&mut state.seen, key);
-        let mut hits = state.hits(ground, facts, number, is_of_exchanges);
-        hits.sort_by_key(|hit| hit.phase); // stable: the order of the list within a phase
-        for hit in hits {
+        for hit in state.hits(ground, facts, number, is_of_exchanges) {
             if !is_excluded(&course, hit.phase) {
                 state.accounts[hit.index].act(hit, ground, facts, &mut course);
             }
@@ -170,7 +168,8 @@ impl State {
         self.accounts.len() - 1
     }
 
-    /// Those of the faults whose conditions hold and that are drawn, in the order of the list.
+    /// Those of the faults whose conditions hold and that are drawn, by phase, and in the
+    /// order of the list within one.
     /// `number` is that of the exchange among those of its method and path.
     fn hits<'a>(
         &mut self,
@@ -198,7 +197,9 @@ impl State {
                 let index = self.account(spec);
                 let exchange = self.accounts[index].fault.exchange();
                 let phase = exchange.map(|exchange| exchange.phase(&spec.attrs));
-                hits.extend(phase.map(|phase| Hit { spec, index, phase, dice }));
+                let Some(phase) = phase else { continue };
+                let behind = hits.partition_point(|hit: &Hit<'_>| hit.phase <= phase);
+                hits.insert(behind, Hit { spec, index, phase, dice });
             }
         }
         hits

@@ -1,6 +1,5 @@
 //! Live counters: how often things happened, and how long they took.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
@@ -26,12 +25,15 @@ pub struct Counters {
     /// How the last dial went: nothing is known at 0, it failed at 1, it reached the upstream at 2.
     upstream: AtomicU64,
     flows: [Flow; 2],
-    faults: Mutex<BTreeMap<(String, &'static str), Acted>>,
+    faults: Mutex<Vec<ByFault>>,
     /// Requests by status and whether the upstream gave it; made with the first.
     answers: OnceLock<Box<[AtomicU64]>>,
     /// How often the listener could not be made to do what it was to do.
     pub listen_failures: AtomicU64,
 }
+
+/// The name of a fault and its type, and what it did.
+pub(super) type ByFault = ((String, &'static str), Acted);
 
 /// The bytes of one direction. What is read and written at once is counted once.
 #[derive(Debug, Default)]
@@ -117,11 +119,20 @@ impl Counters {
     /// A fault did something for the first time, or would have.
     pub fn acted(&self, fault: &str, kind: &'static str, shadow: bool) {
         let mut faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut key = (fault.to_owned(), kind);
-        if faults.len() >= FAULT_SERIES_MAX && !faults.contains_key(&key) {
-            key = (OTHER_FAULTS.to_owned(), OTHER_FAULTS);
+        let find = |faults: &[ByFault], key| {
+            faults.binary_search_by(|((name, kind), _)| (&**name, *kind).cmp(&key))
+        };
+        let mut key = (fault, kind);
+        let mut place = find(&faults, key);
+        if place.is_err() && faults.len() >= FAULT_SERIES_MAX {
+            key = (OTHER_FAULTS, OTHER_FAULTS);
+            place = find(&faults, key);
         }
-        let acted = faults.entry(key).or_default();
+        let index = place.unwrap_or_else(|index| {
+            faults.insert(index, ((key.0.to_owned(), key.1), Acted::default()));
+            index
+        });
+        let acted = &mut faults[index].1;
         acted.injected += u64::from(!shadow);
         acted.shadow += u64::from(shadow);
     }
@@ -143,9 +154,8 @@ impl Counters {
     }
 
     /// What each fault did so far, by its name and its type.
-    pub fn by_fault(&self) -> Vec<((String, &'static str), Acted)> {
-        let faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
-        faults.iter().map(|(key, acted)| (key.clone(), *acted)).collect()
+    pub fn by_fault(&self) -> Vec<ByFault> {
+        self.faults.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The counters now. What ends is read before what begins, so that no balance is negative.

@@ -6,7 +6,6 @@
 //! most one lookup thread for each upstream name. They are the only threads that nobody joins,
 //! since a process that stops must not wait for a silent name server.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::os::fd::{AsFd, OwnedFd};
@@ -19,10 +18,12 @@ use crate::shell::sys;
 /// What a lookup gives: all addresses of the name, or the system's words.
 pub type Answer = Result<Vec<SocketAddr>, String>;
 
+type Pending = Vec<(String, Arc<Lookup>)>;
+
 /// Lookups under way, by name.
 #[derive(Default)]
 pub struct Resolver {
-    pending: Arc<Mutex<BTreeMap<String, Arc<Lookup>>>>,
+    pending: Arc<Mutex<Pending>>,
 }
 
 /// A lookup that is under way or done. Its read end hangs up when the answer is there, so that
@@ -97,9 +98,9 @@ pub fn listen_addrs(text: &str) -> Result<Vec<SocketAddr>, String> {
     }
     let host = host.parse().map_or_else(|_| Host::Name(host.to_lowercase()), Host::Ip);
     let named = |_| format!("lookup {text}: no such host");
-    let mut addrs = blocking(&Endpoint { host, port }).map_err(named)?;
-    addrs.sort_by_key(SocketAddr::is_ipv6);
-    Ok(addrs)
+    let addrs = blocking(&Endpoint { host, port }).map_err(named)?;
+    let (first, second): (Vec<_>, Vec<_>) = addrs.into_iter().partition(SocketAddr::is_ipv4);
+    Ok([first, second].concat())
 }
 
 /// The ports that people write by name; there may be no /etc/services to look in.
@@ -119,7 +120,7 @@ impl Resolver {
     /// Begins to look `name` up, or joins the lookup of it that is under way.
     pub fn look_up(&self, name: &str) -> io::Result<Arc<Lookup>> {
         let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(lookup) = pending.get(name) {
+        if let Some((_, lookup)) = pending.iter().find(|(other, _)| other == name) {
             return Ok(Arc::clone(lookup));
         }
         let (done, hang_up) = sys::pipe()?;
@@ -129,10 +130,10 @@ impl Resolver {
             let addrs = (key.as_str(), 0).to_socket_addrs();
             let answer = addrs.map(|addrs| addrs.collect()).map_err(|error| error.to_string());
             *own.answer.lock().unwrap_or_else(PoisonError::into_inner) = Some(answer);
-            all.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
+            all.lock().unwrap_or_else(PoisonError::into_inner).retain(|(other, _)| *other != key);
             drop(hang_up);
         })?;
-        pending.insert(name.to_owned(), Arc::clone(&lookup));
+        pending.push((name.to_owned(), Arc::clone(&lookup)));
         Ok(lookup)
     }
 }
