@@ -8,6 +8,7 @@
 FROM scratch AS base
 LABEL org.opencontainers.image.title="chaos-proxy" \
       org.opencontainers.image.description="A small static TCP proxy that makes a link misbehave on purpose, reproducibly, and says what it did" \
+      org.opencontainers.image.version="0.1.0" \
       org.opencontainers.image.licenses="Apache-2.0"
 USER 65532:65532
 ENV CHAOS_PROXY_CONFIG=/etc/chaos-proxy/config.yaml \

@@ -386,6 +386,12 @@ fn dist_is_what_the_tables_say() {
     }
 }
 
+#[test]
+fn the_image_has_the_version_of_the_program() {
+    let label = concat!(r#"image.version=""#, env!("CARGO_PKG_VERSION"), r#"""#);
+    assert!(include_str!("../../Dockerfile").contains(label), "the Dockerfile has no {label}");
+}
+
 /// What bash offers at the end of a line.
 fn offered(line: &str) -> Vec<String> {
     let words: Vec<&str> = line.split(' ').collect();
