@@ -138,7 +138,10 @@ fn short_of_threads(user: u32, config: &str) -> Option<(Process, std::path::Path
     let folder = std::env::temp_dir().join(folder);
     std::fs::create_dir_all(&folder).unwrap();
     let program = folder.join("chaos-proxy");
-    std::fs::copy(PROGRAM, &program).unwrap();
+    // Not by this process: a child forked meanwhile would hold the copy open for writing, and what
+    // is open for writing cannot be run.
+    let copied = std::process::Command::new("cp").arg(PROGRAM).arg(&program).status().unwrap();
+    assert!(copied.success());
     let mut command = command("setpriv");
     let (user, group) = (format!("--reuid={user}"), format!("--regid={user}"));
     command.args([&user, &group, "--clear-groups", "prlimit", "--nproc=24:24"]);
