@@ -188,3 +188,19 @@ fn shorthands_become_faults_and_limits() {
         rest("", limits)
     );
 }
+
+#[test]
+fn a_head_has_a_deadline_where_there_are_heads() {
+    let head = |keys: &str| {
+        let text = format!("[{{\"localPort\":1,\"upstream\":\"a:1\"{keys}}}]");
+        read(text.as_bytes()).map(|plan| plan.routes[0].as_json()["headTimeoutMs"].as_u64())
+    };
+    let http = |ms: u64| head(&format!(",\"protocol\":\"http\",\"headTimeoutMs\":{ms}"));
+    assert_eq!(head("").unwrap(), None);
+    assert_eq!(head(",\"protocol\":\"http\"").unwrap(), Some(10_000));
+    assert_eq!(http(1).unwrap(), Some(1));
+    assert_eq!(http(3_600_000).unwrap(), Some(3_600_000));
+    assert!(http(0).is_err());
+    assert!(http(3_600_001).is_err());
+    assert!(head(",\"headTimeoutMs\":5").is_err());
+}

@@ -145,6 +145,13 @@ pub struct Limits {
     /// The budget for resolving and connecting.
     #[serde(rename = "connectTimeoutMs", serialize_with = "as_ms")]
     pub connect: Span,
+    /// How long the head of a request may take; none on a route without requests.
+    #[serde(
+        rename = "headTimeoutMs",
+        serialize_with = "as_ms_or_zero",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub head: Option<Span>,
     /// Connections at one time; none: worked out from the descriptor limit at start.
     #[serde(rename = "maxConnections", skip_serializing_if = "Option::is_none")]
     pub connections: Option<u32>,
@@ -153,13 +160,22 @@ pub struct Limits {
 /// The dial budget when neither connectTimeoutMs nor timeoutMs is given.
 pub const CONNECT_DEFAULT: Span = Span::from_ms(10_000);
 
+/// How long the head of a request may take, from its first byte to its last, by default.
+pub const HEAD_DEFAULT: Span = Span::from_ms(10_000);
+
 impl Default for Limits {
     fn default() -> Limits {
-        Limits { idle: None, lifetime: None, connect: CONNECT_DEFAULT, connections: None }
+        let connect = CONNECT_DEFAULT;
+        Limits { idle: None, lifetime: None, connect, head: None, connections: None }
     }
 }
 
 impl Limits {
+    /// How long the head of a request may take.
+    pub fn head_span(&self) -> Span {
+        self.head.unwrap_or(HEAD_DEFAULT)
+    }
+
     /// When a connection has lived long enough.
     pub fn end_of_life(&self) -> Time {
         self.lifetime.map_or(Time::NEVER, |span| Time::ZERO + span)

@@ -6,7 +6,7 @@ use super::FAULTS_MAX;
 use super::endpoint::endpoint;
 use super::faults::{self, Named};
 use super::node::{Value, quoted};
-use super::plan::{CONNECT_DEFAULT, Endpoint, Host, Limits, Protocol, Route};
+use super::plan::{CONNECT_DEFAULT, Endpoint, HEAD_DEFAULT, Host, Limits, Protocol, Route};
 use super::value::{At, Found, MS_MAX, Object, refuse};
 use crate::fault::attr::{Raw, Value as AttrValue};
 use crate::fault::profile::{PROFILES, Profile, round_trip};
@@ -33,6 +33,7 @@ const KEYS: &[&str] = &[
     "timeoutMs",
     "lifetimeMs",
     "connectTimeoutMs",
+    "headTimeoutMs",
     "maxConnections",
     "faults",
 ];
@@ -92,7 +93,7 @@ pub(super) fn draft(at: &At<'_>, found: &mut Found) -> Draft {
     let protocol = object.get("protocol").map(|at| at.word(PROTOCOLS, found));
     let protocol = protocol.unwrap_or(Some(Protocol::Tcp));
     let explain = explain(&object, protocol, found);
-    let limits = limits(&object, found);
+    let limits = limits(&object, protocol, found);
     let mut named = shorthands(&Knobs::read(&object, found));
     let faults = match object.get("faults") {
         Some(list) => faults::list(&list, protocol.unwrap_or(Protocol::Http), found),
@@ -292,7 +293,27 @@ fn kind(name: &str) -> &'static Kind {
 
 const CONNECTIONS_MAX: u64 = 100_000;
 
-fn limits(object: &Object<'_>, found: &mut Found) -> Option<Limits> {
+/// The longest that the head of a request may be given: an hour.
+const HEAD_MAX_MS: u64 = 3_600_000;
+
+/// What the head of a request may take: where there are requests, a while unless told otherwise.
+fn head(
+    object: &Object<'_>,
+    protocol: Option<Protocol>,
+    found: &mut Found,
+) -> Option<Option<Span>> {
+    let Some(at) = object.get("headTimeoutMs") else {
+        return Some((protocol == Some(Protocol::Http)).then_some(HEAD_DEFAULT));
+    };
+    if protocol == Some(Protocol::Tcp) {
+        let way_out = "only with \"protocol\": \"http\"";
+        found.note(&at.path, at.pos, format!("a tcp route reads no heads ({way_out})"));
+    }
+    at.ms((1, HEAD_MAX_MS), "", found).map(Some)
+}
+
+fn limits(object: &Object<'_>, protocol: Option<Protocol>, found: &mut Found) -> Option<Limits> {
+    let head = head(object, protocol, found);
     let mut off_or_ms = |key: &str| match object.get(key) {
         Some(at) => {
             let span = at.ms((0, MS_MAX), ", 0 = off", found)?;
@@ -307,5 +328,5 @@ fn limits(object: &Object<'_>, found: &mut Found) -> Option<Limits> {
     let (idle, lifetime) = (idle?, lifetime?);
     let connect = connect.unwrap_or(Some(idle.unwrap_or(CONNECT_DEFAULT)))?;
     let connections = connections.map_or(Some(None), |number| number.map(Some))?;
-    Some(Limits { idle, lifetime, connect, connections })
+    Some(Limits { idle, lifetime, connect, head: head?, connections })
 }

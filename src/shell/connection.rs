@@ -291,7 +291,8 @@ impl Accepted {
         match self.route.plan.protocol {
             Protocol::Tcp => Ok((None, None)),
             Protocol::Http => {
-                let pair = || http_half::pair(self.peer.ip());
+                let head_span = self.route.plan.limits.head_span();
+                let pair = || http_half::pair(self.peer.ip(), head_span);
                 let (up, down) = self.route.shared.reserve.open(pair)?;
                 Ok((Some(up), Some(down)))
             }
@@ -300,7 +301,7 @@ impl Accepted {
 
     /// Tells a client of an http route that there is no upstream, once it has begun to ask.
     fn say_bad_gateway(&self) {
-        let deadline = self.clock.now() + http_half::HEAD_SPAN;
+        let deadline = self.clock.now() + self.route.plan.limits.head_span();
         if let Ok(true) = self.wait(Interest::Readable, deadline) {
             let reply = Reply::text(502, "the upstream cannot be reached");
             // A socket that was not written to yet takes so much at once.

@@ -20,9 +20,6 @@ use crate::shell::link::Link;
 use crate::shell::sys::{Bell, Watch};
 use crate::units::{Span, Time};
 
-/// How long the head of a request may take, from its first byte to its last.
-pub const HEAD_SPAN: Span = Span::from_ms(10_000);
-
 /// What both halves see.
 struct Shared {
     /// Rung for the half towards the client: an answer of our own is due, or there is news.
@@ -68,8 +65,9 @@ pub struct Answering {
     receiver: Receiver<Exchange>,
 }
 
-/// Both halves of the connection of a client at `peer`: towards the upstream, towards the client.
-pub fn pair(peer: IpAddr) -> std::io::Result<(Half, Half)> {
+/// Both halves of the connection of a client at `peer`, whose heads may take `head_span`: towards
+/// the upstream, towards the client.
+pub fn pair(peer: IpAddr, head_span: Span) -> std::io::Result<(Half, Half)> {
     let (sender, receiver) = bounded(PIPELINED_MAX);
     let shared = Arc::new(Shared {
         down: Bell::new()?,
@@ -81,7 +79,7 @@ pub fn pair(peer: IpAddr) -> std::io::Result<(Half, Half)> {
     });
     let asking = Asking { shared: Arc::clone(&shared), sender, peer };
     let answering = Answering { shared, receiver };
-    Ok((Half::Up(Up::new(HEAD_SPAN), asking), Half::Down(Down::default(), answering)))
+    Ok((Half::Up(Up::new(head_span), asking), Half::Down(Down::default(), answering)))
 }
 
 /// What a half takes its turn with.

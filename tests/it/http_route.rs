@@ -3,6 +3,7 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
+use std::time::{Duration, Instant};
 
 use chaos_proxy::http::{Event, Limits, Manner, Reply, Request, RequestReader};
 
@@ -202,6 +203,19 @@ fn what_is_refused_is_told_and_closed() {
         assert!(told.text("reason").starts_with(reason), "{told:?}");
     }
     proxy.balanced();
+}
+
+#[test]
+fn a_head_has_the_time_that_the_route_gives_it() {
+    let upstream = web(told);
+    let proxy = Proxy::start(upstream.addr, r#""protocol": "http", "headTimeoutMs": 60"#);
+    let (mut client, began) = (proxy.connect(), Instant::now());
+    client.write_all(b"GET / HTTP/1.1\r\nHost").unwrap();
+    let (answer, end) = read_all(&client);
+    assert!(began.elapsed() >= Duration::from_millis(60), "{:?}", began.elapsed());
+    assert!(answer.starts_with(b"HTTP/1.1 408 Request Timeout\r\n"), "{}", answer.escape_ascii());
+    assert_eq!(end, End::Fin);
+    assert_eq!(proxy.wait_for("answered").number("status"), 408.0);
 }
 
 #[test]
