@@ -232,8 +232,8 @@ impl Down {
         let abort = self.current().course.as_ref().and_then(|course| course.abort.clone());
         match abort {
             Some(Abort::Reply(reply, _)) => self.reply(&reply, true, work),
-            Some(Abort::Reset) => self.finish_exchange(0, Some(Turn::Reset), work),
-            Some(Abort::Close) | None => self.finish_exchange(0, Some(Turn::Finish), work),
+            Some(Abort::Reset) => self.end_by_fault(0, Some(Turn::Reset), work),
+            Some(Abort::Close) | None => self.end_by_fault(0, Some(Turn::Finish), work),
         }
     }
 
@@ -278,7 +278,9 @@ impl Down {
             let by_upstream = exchange.from == From::Upstream && status != 0;
             let Exchange { number, course, from, .. } = *exchange;
             if from != From::Again {
-                self.done.push(Done { number, status, by_upstream, course, refused: None });
+                let (refused, ended_by_fault) = (None, false);
+                let done = Done { number, status, by_upstream, course, refused, ended_by_fault };
+                self.done.push(done);
             }
         }
         match end {
@@ -288,6 +290,15 @@ impl Down {
                 None
             }
         }
+    }
+
+    /// The exchange is over, and a fault ends the connection with it.
+    fn end_by_fault(&mut self, status: u16, turn: Option<Turn>, work: &mut Work<'_>) -> Next {
+        let next = self.finish_exchange(status, turn, work);
+        if let Some(done) = self.done.last_mut() {
+            done.ended_by_fault = true;
+        }
+        next
     }
 
     fn broken(&self, work: &Work<'_>) -> Option<Reject> {
@@ -427,7 +438,7 @@ impl Down {
                 answered.status
             }
         };
-        self.finish_exchange(status, Some(Turn::Finish), work)
+        self.end_by_fault(status, Some(Turn::Finish), work)
     }
 
     fn body(&mut self, mut passing: Passing, work: &mut Work<'_>) -> Next {
@@ -443,7 +454,7 @@ impl Down {
             if let To::Client(way) = &mut passing.to {
                 match way.pass(data, work.out) {
                     Passed::All => {}
-                    Passed::Cut => return self.finish_exchange(status, Some(way.cut()), work),
+                    Passed::Cut => return self.end_by_fault(status, Some(way.cut()), work),
                     Passed::Ended => {
                         way.finish(None, work.out);
                         passing.to = To::Nowhere(Then::Done(status));
@@ -480,21 +491,17 @@ impl Down {
         let Passing { body, status, to, stays } = passing;
         let end = (!stays || self.current().is_last).then_some(Turn::Finish);
         match to {
-            To::Client(way) if way.cuts => self.finish_exchange(status, Some(way.cut()), work),
+            To::Client(way) if way.cuts => self.end_by_fault(status, Some(way.cut()), work),
             To::Client(way) => {
                 way.finish(body.trailers(), work.out);
                 self.finish_exchange(status, end, work)
             }
             To::Nowhere(Then::Done(status)) => self.finish_exchange(status, end, work),
             To::Nowhere(Then::Reply(reply)) => self.reply(&reply, stays, work),
-            To::Nowhere(Then::Lose(Lose::Reset)) => {
-                self.finish_exchange(0, Some(Turn::Reset), work)
-            }
-            To::Nowhere(Then::Lose(Lose::Close)) => {
-                self.finish_exchange(0, Some(Turn::Finish), work)
-            }
+            To::Nowhere(Then::Lose(Lose::Reset)) => self.end_by_fault(0, Some(Turn::Reset), work),
+            To::Nowhere(Then::Lose(Lose::Close)) => self.end_by_fault(0, Some(Turn::Finish), work),
             To::Nowhere(Then::Lose(Lose::Hang)) => {
-                let _ = self.finish_exchange(0, None, work);
+                let _ = self.end_by_fault(0, None, work);
                 self.state = State::Hang;
                 None
             }

@@ -113,6 +113,8 @@ pub struct Done {
     pub course: Option<Box<Course>>,
     /// Why a message was refused.
     pub refused: Option<&'static str>,
+    /// A fault ended the connection with it.
+    pub ended_by_fault: bool,
 }
 
 /// A request whose body broke the rules after its head had been passed on.

@@ -31,6 +31,7 @@ pub struct Link {
     bytes: [AtomicU64; 2],
     finished: [AtomicBool; 2],
     fate: OnceLock<Reason>,
+    blamed: AtomicBool,
     totals: Mutex<Vec<FaultTotal>>,
     _seat: Seat, // last: dropped after the sockets
 }
@@ -62,6 +63,7 @@ impl Link {
             bytes: Default::default(),
             finished: Default::default(),
             fate: OnceLock::new(),
+            blamed: AtomicBool::new(false),
             totals: Mutex::default(),
             _seat: ends.seat,
         })
@@ -161,6 +163,19 @@ impl Link {
         first
     }
 
+    /// The FIN that is passed on is the work of a fault.
+    pub fn blame(&self) {
+        self.blamed.store(true, Ordering::SeqCst);
+    }
+
+    /// Why it ended. How the peers take the end that a fault has made is no reason of its own.
+    fn reason(&self) -> Reason {
+        let reason = self.fate.get().copied().unwrap_or(Reason::Finished);
+        let is_answer =
+            matches!(reason, Reason::Finished | Reason::ClientReset | Reason::UpstreamReset);
+        if is_answer && self.blamed.load(Ordering::SeqCst) { Reason::Fault } else { reason }
+    }
+
     /// True when the connection was ended out of course.
     pub fn is_over(&self) -> bool {
         self.fate.get().is_some()
@@ -192,12 +207,13 @@ impl Link {
 impl Drop for Link {
     fn drop(&mut self) {
         let bytes = |direction: Direction| self.bytes[direction as usize].load(Ordering::Relaxed);
+        let reason = self.reason();
         let totals = self.totals.get_mut().unwrap_or_else(PoisonError::into_inner);
         let closing = Closing {
             bytes_up: bytes(Direction::Upstream),
             bytes_down: bytes(Direction::Downstream),
             lived: self.clock.elapsed(),
-            reason: self.fate.get().copied().unwrap_or(Reason::Finished),
+            reason,
             totals: std::mem::take(totals),
         };
         self.note(Event::Closed(&closing));

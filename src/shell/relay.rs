@@ -118,7 +118,7 @@ struct Flow<'a> {
     half_ended: bool,
     /// The half has more to put out when the target has room.
     stopped: bool,
-    /// Faults acted on the last exchange.
+    /// A fault ends the connection with the last exchange.
     faulty: bool,
     finished_at: Time,
 }
@@ -476,6 +476,9 @@ impl<'a> Flow<'a> {
         self.link.finish(self.direction);
         if let Some(half) = &self.half {
             half.finish();
+            if self.faulty {
+                self.link.blame();
+            }
             self.finished_at = self.link.clock.now();
         }
         (self.buffer, self.finished) = (None, true);

@@ -105,6 +105,7 @@ fn connections_end_without_an_answer() {
         let proxy = route(&upstream, &format!(r#""type": "connection_error", "kind": "{kind}""#));
         assert_eq!(ask(&proxy, GET), (String::new(), ends), "{kind}");
         assert_eq!(upstream.outcome(), 0);
+        assert_eq!(proxy.wait_for("closed").text("reason"), "fault", "{kind}");
     }
 }
 
@@ -116,6 +117,17 @@ fn answers_end_too_early() {
     let (head, body) = parts(&answer);
     assert!(head.contains(&"Content-Length: 8"), "{head:?}");
     assert_eq!((body, end), ("GET", End::Fin));
+    assert_eq!(proxy.wait_for("closed").text("reason"), "fault");
+}
+
+/// A fault that let the connection be is not why it ended.
+#[test]
+fn an_end_is_not_blamed_on_a_fault_that_left_it_alone() {
+    let upstream = web(told);
+    let proxy = route(&upstream, r#""type": "http_header", "set": {"X-A": "b"}"#);
+    let (answer, end) = ask(&proxy, "GET /a HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    assert!(answer.contains("X-A: b") && end == End::Fin, "{answer} {end:?}");
+    assert_eq!(proxy.wait_for("closed").text("reason"), "finished");
 }
 
 #[test]
@@ -125,6 +137,7 @@ fn answers_are_malformed() {
         let proxy = route(&upstream, &format!(r#""type": "malformed_response", "kind": "{kind}""#));
         let (answer, end) = ask(&proxy, GET);
         assert_eq!(end, End::Fin, "{kind}");
+        assert_eq!(proxy.wait_for("closed").text("reason"), "fault", "{kind}");
         match kind {
             "chunk" => {
                 let (head, body) = parts(&answer);

@@ -157,7 +157,7 @@ impl Flow<'_> {
         for done in half.take_done() {
             let decided = done.course.as_ref().map_or(&[][..], |course| &course.decided);
             self.link.route().counters().answered(done.status, done.by_upstream);
-            self.faulty = decided.iter().any(|decided| !decided.shadow);
+            self.faulty |= done.ended_by_fault;
             for decided in decided {
                 let Decided { fault, kind, shadow, .. } = decided;
                 self.link.route().counters().acted(fault, kind, *shadow);
