@@ -39,6 +39,8 @@ pub struct Down {
     rest: Rest,
     ended: Option<Ended>,
     current: Option<Box<Exchange>>,
+    /// When the answer under way began to wait.
+    since: Time,
     /// Answers of the upstream so far.
     answers: u64,
     done: Vec<Done>,
@@ -93,6 +95,7 @@ impl Default for Down {
             rest: Rest::default(),
             ended: None,
             current: None,
+            since: Time::ZERO,
             answers: 0,
             done: Vec::new(),
         }
@@ -168,12 +171,18 @@ impl Down {
         match std::mem::replace(&mut self.state, State::Next) {
             State::Next => self.next(work),
             State::Own(due) if work.now < due => self.wait(State::Own(due)),
-            State::Own(_) => self.own(work),
+            State::Own(_) => {
+                self.held(work);
+                self.own(work)
+            }
             State::Head => self.head(work),
             State::Delayed(answered, due) if work.now < due => {
                 self.wait(State::Delayed(answered, due))
             }
-            State::Delayed(answered, _) => self.answer(answered, work),
+            State::Delayed(answered, _) => {
+                self.held(work);
+                self.answer(answered, work)
+            }
             State::Body(passing) => self.body(passing, work),
             State::Hang => {
                 work.taken = work.bytes.len();
@@ -183,6 +192,14 @@ impl Down {
                 }
             }
             State::Over(turn) => self.over(turn, work),
+        }
+    }
+
+    /// The answer under way waits no longer.
+    fn held(&mut self, work: &Work<'_>) {
+        let since = self.since;
+        if let Some(course) = self.current.as_mut().and_then(|exchange| exchange.course.as_mut()) {
+            course.held.0 += (work.now - since).0;
         }
     }
 
@@ -208,6 +225,13 @@ impl Down {
                 // What nobody asked for belongs to no request.
                 (false, None) | (_, Some(Ended::Finished)) => self.over(Turn::Finish, work),
             };
+        };
+        let abort = exchange.course.as_ref().and_then(|course| course.abort.as_ref());
+        self.since = match (exchange.from, abort) {
+            (From::Proxy(due), Some(Abort::Reply(_, wait))) if work.now < due => {
+                Time(due.0.saturating_sub(wait.0)) // since it was decided
+            }
+            _ => work.now,
         };
         self.state = match exchange.from {
             From::Upstream | From::Again => State::Head,
@@ -371,6 +395,7 @@ impl Down {
         }
         self.answers += 1;
         let due = self.plan().map_or(work.now, |plan| work.now + plan.delay);
+        self.since = work.now;
         self.state = State::Delayed(answered, due);
         None
     }

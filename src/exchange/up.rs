@@ -53,7 +53,7 @@ enum State {
     Head,
     /// Waits for room among those that wait for their answers.
     Whole(Asked),
-    Delayed(Asked, Option<Box<Course>>, Time),
+    Delayed(Asked, Option<Box<Course>>, [Time; 2]),
     /// Waits for room for its answer.
     Refused(Reject),
     Body(Sending),
@@ -112,7 +112,7 @@ impl Up {
     pub fn due(&self) -> Time {
         match &self.state {
             State::Head => self.late,
-            State::Delayed(_, _, due) => *due,
+            State::Delayed(_, _, [_, due]) => *due,
             State::Whole(_)
             | State::Refused(_)
             | State::Body(_)
@@ -134,7 +134,7 @@ impl Up {
 
     /// The faults have changed: what they delayed goes on.
     pub fn release(&mut self, now: Time) {
-        if let State::Delayed(_, _, due) = &mut self.state {
+        if let State::Delayed(_, _, [_, due]) = &mut self.state {
             *due = now;
         }
     }
@@ -184,10 +184,15 @@ impl Up {
         match std::mem::replace(&mut self.state, State::Last) {
             State::Head => self.head(work),
             State::Whole(asked) => self.whole(asked, work),
-            State::Delayed(asked, course, due) if work.now < due => {
-                self.wait(State::Delayed(asked, course, due))
+            State::Delayed(asked, course, [since, due]) if work.now < due => {
+                self.wait(State::Delayed(asked, course, [since, due]))
             }
-            State::Delayed(asked, course, _) => self.begin(asked, course, work),
+            State::Delayed(asked, mut course, [since, _]) => {
+                if let Some(course) = &mut course {
+                    course.held = work.now - since;
+                }
+                self.begin(asked, course, work)
+            }
             State::Refused(reject) => self.refused(reject, work),
             State::Body(sending) => self.body(sending, work),
             State::Copies(asked, copies) => self.copies(asked, copies, work),
@@ -269,7 +274,7 @@ impl Up {
         self.number += 1;
         let course = work.other.decide(&self.reader);
         let due = course.as_ref().map_or(work.now, |course| work.now + course.delay);
-        self.state = State::Delayed(asked, course, due);
+        self.state = State::Delayed(asked, course, [work.now, due]);
         None
     }
 

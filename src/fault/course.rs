@@ -21,6 +21,8 @@ pub struct Course {
     pub answer: Answer,
     /// What was decided, in order.
     pub decided: Vec<Decided>,
+    /// How long its delays have really held it so far.
+    pub held: Span,
     /// The answer tells `decided` in `X-Chaos-Faults`.
     pub explain: bool,
 }

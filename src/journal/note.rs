@@ -120,6 +120,8 @@ pub struct Answered<'a> {
     pub by_upstream: bool,
     /// What the faults decided, in order.
     pub decided: &'a [Decided],
+    /// How long their delays have really held the request and its answer.
+    pub held: Span,
     /// Why a message was refused.
     pub refused: Option<&'a str>,
 }
@@ -405,6 +407,7 @@ impl Answered<'_> {
         if !self.decided.is_empty() {
             let decided: Vec<Value> = self.decided.iter().map(item).collect();
             fields.push(("faults", decided.into()));
+            fields.extend((self.held != Span::ZERO).then(|| ("actual_ms", in_ms(self.held))));
         }
     }
 }

@@ -84,6 +84,7 @@ fn delays_once_per_request() {
             expect(&client, "HTTP/1.1 200 OK\r\nContent-Length: 8\r\n");
             expect(&client, "X-Chaos-Faults: http_delay;ms=60\r\n\r\nGET /a 0");
             assert_took(begun.elapsed(), 60, 110, phase);
+            assert!(proxy.wait_for("answered").number("actual_ms") >= 60.0, "{phase}");
         }
     }
 }
@@ -95,6 +96,7 @@ fn timeouts_hold_and_give_up() {
     let begun = Instant::now();
     let (answer, end) = ask(&proxy, LAST);
     assert_took(begun.elapsed(), 80, 130, "a timeout");
+    assert!(proxy.wait_for("answered").number("actual_ms") >= 80.0);
     assert_eq!((parts(&answer).0[0], end), ("HTTP/1.1 504 Gateway Timeout", End::Fin));
 }
 

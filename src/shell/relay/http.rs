@@ -170,6 +170,7 @@ impl Flow<'_> {
                 status: done.status,
                 by_upstream: done.by_upstream,
                 decided,
+                held: done.course.as_ref().map_or(Span::ZERO, |course| course.held),
                 refused: done.refused,
             }));
         }
