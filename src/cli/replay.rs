@@ -190,7 +190,9 @@ impl Replay {
             self.unreadable += 1;
             return;
         };
-        let faults = event["faults"].as_array().into_iter().flatten().map(chance);
+        // A group decides about exchanges, and those are told in `answered` alone.
+        let faults = event["faults"].as_array().into_iter().flatten();
+        let faults = faults.filter(|fault| fault.get("oneOf").is_none()).map(chance);
         let Some(faults) = faults.collect() else {
             self.unreadable += 1;
             return;

@@ -216,3 +216,16 @@ fn for_programs() {
     assert_eq!((&report["decisions"], &report["diverged"]), (&300.into(), &1.into()));
     assert_eq!((&report["divergences"][0]["line"], &report["missing"]), (&2.into(), &0.into()));
 }
+
+/// A group of faults of exchanges takes nothing from the other faults of its route.
+#[test]
+fn groups_can_be_read() {
+    let knobs = r#""protocol": "http", "faults": [
+        {"type": "latency", "name": "slow", "latency": "1ms", "probability": 0.5},
+        {"oneOf": [
+            {"type": "http_error", "probability": 0.5},
+            {"type": "http_timeout", "probability": 0.3}]}]"#;
+    let recording = Recording::new(knobs);
+    recording.connections(1..11, 0, &route(knobs).faults);
+    check(&recording.text(), "10 decisions, 0 differ\n");
+}
