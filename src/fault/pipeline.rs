@@ -34,6 +34,10 @@ pub use super::stage::{Deed, Effect, Owner, Total};
 /// Toxiproxy's latency holds (1024 chunks of 32 KiB), and 100 ms of 320 MB/s.
 pub const QUEUE_BYTES_MAX: usize = 32 << 20;
 
+/// Removed faults whose sums are kept for the close, in one direction of one connection; beyond it
+/// the oldest is forgotten. As many as a route may have at a time.
+const GONE_TOTALS_MAX: usize = 100;
+
 /// What a queued step costs beside its bytes, so that tiny chunks are bounded too.
 const STEP_OVERHEAD_BYTES: usize = 64;
 
@@ -57,6 +61,8 @@ pub struct Pipeline {
     asked_for: Option<Time>,
     /// Bytes that faults took out which have gone since.
     gone_swallowed: u64,
+    /// What faults did that have gone since, or went on in another mode.
+    gone_totals: Vec<(Spec, Total)>,
 }
 
 /// The author of what is left to do for faults that were removed.
@@ -105,6 +111,7 @@ impl Pipeline {
             arrived: Time::ZERO,
             asked_for: None,
             gone_swallowed: 0,
+            gone_totals: Vec::new(),
         };
         pipeline.stages = pipeline.build(owner, specs);
         pipeline
@@ -227,11 +234,18 @@ impl Pipeline {
         let mut last = Vec::new();
         for stage in &mut self.stages {
             if let Some(index) = old.iter().position(|old| stage.continues(old)) {
-                last.extend(stage.inherit(now, old.swap_remove(index)));
+                let old = old.swap_remove(index);
+                if old.spec.how.mode != stage.spec.how.mode {
+                    add_total(&mut self.gone_totals, &old);
+                }
+                last.extend(stage.inherit(now, old));
             }
         }
         self.gone_swallowed += old.iter().map(Stage::swallowed_bytes).sum::<u64>();
         last.extend(old.iter_mut().filter_map(Stage::removed));
+        old.iter().for_each(|old| add_total(&mut self.gone_totals, old));
+        let beyond = self.gone_totals.len().saturating_sub(GONE_TOTALS_MAX);
+        self.gone_totals.drain(..beyond);
         self.push(Step { at: now, action: Action::Open });
         for action in last {
             self.schedule(Step { at: now, action }, GONE);
@@ -279,10 +293,12 @@ impl Pipeline {
         self.stages.iter().map(Stage::decision)
     }
 
-    /// What each fault did in sum, with its name and kind, for those that did something.
-    pub fn totals(&self) -> impl Iterator<Item = (&Spec, &Total)> {
-        let acted = self.stages.iter().filter(|stage| stage.total != Total::default());
-        acted.map(|stage| (&stage.spec, &stage.total))
+    /// What each fault did in sum, with its name and kind, for those that did something; those
+    /// that were removed come first.
+    pub fn totals(&self) -> Vec<(Spec, Total)> {
+        let mut totals = self.gone_totals.clone();
+        self.stages.iter().for_each(|stage| add_total(&mut totals, stage));
+        totals
     }
 
     fn build(&self, owner: &Owner<'_>, specs: &[Spec]) -> Vec<Stage> {
@@ -343,6 +359,21 @@ impl Pipeline {
 impl Entry {
     fn order(&self) -> (Time, u64) {
         (self.step.at, self.seq)
+    }
+}
+
+/// Adds what a fault did to what it did before under the same name and in the same mode.
+fn add_total(totals: &mut Vec<(Spec, Total)>, stage: &Stage) {
+    let same = |spec: &Spec| {
+        let (new, mode) = (&stage.spec, spec.how.mode);
+        spec.name == new.name && spec.kind == new.kind && mode == new.how.mode
+    };
+    if stage.total == Total::default() {
+        return;
+    }
+    match totals.iter_mut().find(|(spec, _)| same(spec)) {
+        Some((_, total)) => total.add(&stage.total),
+        None => totals.push((stage.spec.clone(), stage.total.clone())),
     }
 }
 

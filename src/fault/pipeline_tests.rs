@@ -4,7 +4,7 @@ use super::transcript::{OWNER, check, parse, run};
 use super::*;
 use crate::dice::{Dice, Key};
 use crate::fault::attr::Attrs;
-use crate::fault::{Fault, Kind, Level};
+use crate::fault::{Fault, Kind, Level, Mode};
 use crate::units::Span;
 
 #[test]
@@ -345,7 +345,7 @@ fn first_deeds_are_told_once_and_totals_add_up() {
     send(&mut pipeline, 50, b"b");
     let deeds: Vec<Deed> = pipeline.take_effects().iter().map(|effect| effect.deed).collect();
     assert_eq!(deeds, [Deed::Delayed(Span::from_ms(100)), Deed::Swallowed(1)]);
-    let totals: Vec<Total> = pipeline.totals().map(|(_, total)| total.clone()).collect();
+    let totals: Vec<Total> = pipeline.totals().into_iter().map(|(_, total)| total).collect();
     let swallowed = Total { swallowed_bytes: 2, ..Total::default() };
     let delayed = Total {
         delayed_steps: 2,
@@ -364,12 +364,41 @@ fn what_a_shadow_would_have_done_is_not_counted_when_it_acts() {
         send(&mut pipeline, 0, b"abc");
         pipeline.retune(Time(1), &OWNER, &specs(""));
         send(&mut pipeline, 1, b"d");
-        let totals: Vec<(u64, u64)> = pipeline
+        let told: Vec<(bool, u64, u64)> = pipeline
             .totals()
-            .map(|(_, total)| (total.swallowed_bytes, total.changed_bytes))
+            .iter()
+            .map(|(spec, total)| (spec.how.mode == Mode::Shadow, total))
+            .map(|(shadow, total)| (shadow, total.swallowed_bytes, total.changed_bytes))
             .collect();
-        assert_eq!(totals, [(swallowed, changed)], "{fault}");
+        let before = (true, swallowed * 3, changed * 3);
+        assert_eq!(told, [before, (false, swallowed, changed)], "{fault}");
     }
+}
+
+#[test]
+fn what_a_removed_fault_did_is_told_at_the_end_up_to_a_bound() {
+    let slow = |name: usize| parse(&format!("latency latency=10 name=slow{name}"));
+    let mut pipeline = downstream(&slow(0));
+    send(&mut pipeline, 0, b"a");
+    // Removed, put back and removed again: one sum.
+    for _ in 0..2 {
+        pipeline.retune(Time(1), &OWNER, &[]);
+        let kept = pipeline.totals();
+        assert_eq!((kept.len(), kept[0].0.name.as_str()), (1, "slow0"));
+        pipeline.retune(Time(1), &OWNER, &slow(0));
+        send(&mut pipeline, 1, b"b");
+    }
+    assert_eq!(pipeline.totals().len(), 1);
+    assert_eq!(pipeline.totals()[0].1.delayed_steps, 3);
+    for name in 1..=GONE_TOTALS_MAX + 1 {
+        pipeline.retune(Time(2), &OWNER, &slow(name));
+        send(&mut pipeline, 2, b"c");
+    }
+    // The bound, and the one that acts now; the oldest was forgotten.
+    let kept = pipeline.totals();
+    assert_eq!((kept.len(), kept[0].0.name.as_str()), (GONE_TOTALS_MAX + 1, "slow1"));
+    pipeline.retune(Time(3), &OWNER, &[]);
+    assert_eq!(pipeline.totals().len(), GONE_TOTALS_MAX);
 }
 
 /// Random faults, random arrivals, random live changes: bytes stay intact and in order, nothing

@@ -59,6 +59,16 @@ pub struct Total {
     pub changed_bytes: u64,
 }
 
+impl Total {
+    /// Adds what was done at another time.
+    pub(super) fn add(&mut self, more: &Total) {
+        self.delayed_steps += more.delayed_steps;
+        self.delayed.0 = self.delayed.0.saturating_add(more.delayed.0);
+        self.swallowed_bytes += more.swallowed_bytes;
+        self.changed_bytes += more.changed_bytes;
+    }
+}
+
 /// A step on its way through the stages, and its author.
 pub(super) type Moving = (Step, Author);
 

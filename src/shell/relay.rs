@@ -525,12 +525,12 @@ impl<'a> Flow<'a> {
         self.note_effects();
         self.discard(u64::MAX);
         let direction = self.direction;
-        let sums = |spec: &Spec, total: &Total| FaultTotal {
-            fault: spec.name.clone(),
+        let sums = |(spec, total): (Spec, Total)| FaultTotal {
+            fault: spec.name,
             direction,
-            total: total.clone(),
+            total,
             shadow: spec.how.mode == Mode::Shadow,
         };
-        self.link.add_totals(self.pipeline.totals().map(|(spec, total)| sums(spec, total)));
+        self.link.add_totals(self.pipeline.totals().into_iter().map(sums));
     }
 }
