@@ -7,11 +7,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, TryRecvError, after, bounded, never, select};
+use crossbeam_channel::{
+    Receiver, RecvTimeoutError, Sender, TryRecvError, after, bounded, never, select,
+};
 use socket2::{Domain, SockRef, Socket, Type};
 
 use crate::config::plan::Endpoint;
 use crate::control::Generation;
+use crate::control::ledger::Seat;
 use crate::fault::gate::{Door, Gate};
 use crate::journal::{Event, Refusal, count};
 use crate::shell::clock::Clock;
@@ -38,6 +41,11 @@ const LISTEN_BACK_OFF: [Span; 2] = [Span::from_ms(100), Span::from_ms(5_000)];
 /// How long accepting pauses when the system has nothing left: doubled from the first of these up
 /// to the second one.
 pub(super) const BACK_OFF: [Duration; 2] = [Duration::from_millis(10), Duration::from_millis(250)];
+
+/// How long the first client beyond `maxConnections` may wait for a place, and how often one is
+/// looked for.
+const SEAT_WAIT: Span = Span::from_ms(250);
+const SEAT_LOOK: Duration = Duration::from_millis(1);
 
 /// A bound listener that does not accept yet.
 pub struct Bound {
@@ -154,6 +162,8 @@ struct Acceptor<'a> {
     spare: Spare<'a>,
     /// Pauses in a row.
     paused: u32,
+    /// The last client that came got a place.
+    patient: bool,
     /// Zero when the route began to accept.
     clock: Clock,
     /// What the faults in force make of the listener.
@@ -192,6 +202,7 @@ impl<'a> Acceptor<'a> {
             stopped,
             spare: Spare::of(listener, &route.shared.reserve),
             paused: 0,
+            patient: true,
             clock,
             gate,
             generation,
@@ -372,11 +383,28 @@ impl<'a> Acceptor<'a> {
         self.route.tally.last_number.fetch_add(1, Ordering::Relaxed) + 1
     }
 
+    /// A place for one more connection. When all are taken, one may be about to be left: a client
+    /// that comes back at once is here before the threads of its last connection are done. That is
+    /// waited for once; as long as none comes free, those who come next are not kept waiting.
+    fn seat(&mut self) -> Option<Seat> {
+        let route = self.route;
+        let enter = || route.shared.ledger.enter(&route.active, route.connections_max);
+        let (mut seat, begun) = (enter(), Clock::start());
+        while seat.is_none() && self.patient && begun.elapsed() < SEAT_WAIT {
+            if self.stopped.recv_timeout(SEAT_LOOK) == Err(RecvTimeoutError::Disconnected) {
+                break;
+            }
+            seat = enter();
+        }
+        self.patient = seat.is_some();
+        seat
+    }
+
     /// Gives the client to a copy thread, or refuses it.
-    fn hand_over(&self, number: u64, client: TcpStream, peer: SocketAddr) {
+    fn hand_over(&mut self, number: u64, client: TcpStream, peer: SocketAddr) {
         let clock = Clock::start();
         let route = self.route;
-        let Some(seat) = route.shared.ledger.enter(&route.active, route.connections_max) else {
+        let Some(seat) = self.seat() else {
             return route.refuse(Some(&client), Refusal::MaxConnections);
         };
         let accepted = Accepted { route: Arc::clone(route), number, client, peer, clock, seat };
