@@ -57,7 +57,7 @@ fn bytes_stay_the_same_where_nothing_says_otherwise() {
         let proxy = with_fault(&upstream, fault);
         let (begun, sent) = (Instant::now(), pattern(300_000, 3));
         let (came, end) = exchange(&proxy.connect(), &sent);
-        assert_took(begun.elapsed(), low, low + 1_000, fault);
+        assert_took(begun.elapsed(), low, low + 3_000, fault); // some 20 packets are lost
         assert_same(&came, &sent, fault);
         assert_eq!(end, End::Fin, "{fault}");
         proxy.balanced();
