@@ -169,7 +169,8 @@ pub(crate) fn script(bytes: &[u8]) {
     story.check();
 }
 
-const OWNER: Owner<'static> = Owner { seed: 42, route: "r", connection: 1, began: Time::ZERO };
+const OWNER: Owner<'static> =
+    Owner { seed: 42, route: "r", connection: 1, began: Time::ZERO, request: None };
 
 fn changes_bytes(specs: &[Spec]) -> bool {
     specs.iter().any(|spec| spec.kind.name == "corrupt")

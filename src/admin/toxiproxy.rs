@@ -220,12 +220,13 @@ fn edit_toxic(
     routes: &dyn Routes,
 ) -> Result<Reply, Failure> {
     let json = parse(body);
+    let protocol = get(proxy, routes)?.protocol;
     let spec = change(proxy, routes, |faults| {
         let place = position(faults, toxic)?;
         let json = json.as_ref().map_err(Failure::clone)?;
         let edit = ToxicEdit::read(json, &Spot::default())?;
         let mut faults = faults.to_vec();
-        edit.apply(&mut faults[place], &Spot::default())?;
+        edit.apply(&mut faults[place], protocol, &Spot::default())?;
         let spec = faults[place].clone();
         let group = |other: &&Spec| other.among.one_of == spec.among.one_of;
         if spec.among.one_of.is_some()

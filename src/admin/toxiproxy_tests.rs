@@ -181,8 +181,10 @@ fn faults_of_requests_are_toxics_of_http_routes() {
     refused(r#"PATCH /proxies/h/toxics/e {"match":{"path":"a"}}"#, r#"match: path: \"a\" (write"#);
     refused(r#"PATCH /proxies/h/toxics/e {"match":[]}"#, "match: a list (an object)");
     refused(r#"PATCH /proxies/h/toxics/e {"afterBytes":1}"#, "acts on requests and their answers");
-    let latency = r#"POST /proxies/h/toxics {"type":"latency","match":{"path":"/"}}"#;
-    refused(latency, "match: latency is not decided for each request");
+    let late = ask(r#"POST /proxies/h/toxics {"type":"latency","match":{"path":"/"}}"#);
+    assert!(late.starts_with("200 ") && late.contains(r#""match":{"path":"/"}"#), "{late}");
+    let drop = r#"POST /proxies/h/toxics {"type":"drop","match":{"path":"/"}}"#;
+    refused(drop, "match: drop is not decided for each request here");
     // A group keeps its totals.
     let sum = "those of its group would add up to 1.1 (at most 1)";
     refused(r#"PATCH /proxies/h/toxics/b {"toxicity":0.6}"#, sum);

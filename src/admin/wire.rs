@@ -223,7 +223,7 @@ pub(super) fn toxic(
     if there.iter().any(|other| other.name == spec.name) {
         return Err(Failure::ToxicExists(spot.at.clone()));
     }
-    edit.apply(&mut spec, spot)?;
+    edit.apply(&mut spec, protocol, spot)?;
     Ok(spec)
 }
 
@@ -275,8 +275,14 @@ impl<'a> ToxicEdit<'a> {
         })
     }
 
-    /// Puts it in force on `spec`; on a failure `spec` is not to be used.
-    pub(super) fn apply(&self, spec: &mut Spec, spot: &Spot) -> Result<(), Failure> {
+    /// Puts it in force on `spec`, a fault of a route with this protocol; on a failure `spec` is
+    /// not to be used.
+    pub(super) fn apply(
+        &self,
+        spec: &mut Spec,
+        protocol: Protocol,
+        spot: &Spot,
+    ) -> Result<(), Failure> {
         for (key, json) in self.attributes {
             match json {
                 // `"burst": {"mean": 4}` is `"burst.mean": 4`, as it is told.
@@ -303,17 +309,19 @@ impl<'a> ToxicEdit<'a> {
         };
         spec.ttl = spot.field(self.toxic, TTL.name, ttl)?.unwrap_or(spec.ttl);
         self.apply_how(spec, spot)?;
-        self.apply_match(spec, spot)?;
+        self.apply_match(spec, protocol, spot)?;
         refuse_choice_of_clients(spec, spot)?;
         spec.wrong().map_or(Ok(()), |reason| Err(spot.bad("attributes", reason)))
     }
 
     /// For which requests it is; an empty object takes that back.
-    fn apply_match(&self, spec: &mut Spec, spot: &Spot) -> Result<(), Failure> {
-        let read = |json: &Json| match (spec.place, json) {
-            (Place::Exchange, Json::Object(entries)) if entries.is_empty() => Ok(None),
-            (Place::Exchange, json) => config::read_match(&raw(json)).map(Some),
-            _ => Err(format!("{} is not decided for each request", spec.kind.name)),
+    fn apply_match(&self, spec: &mut Spec, protocol: Protocol, spot: &Spot) -> Result<(), Failure> {
+        let read = |json: &Json| match (spec.place, protocol, json) {
+            (Place::Listener | Place::Connection, ..) | (_, Protocol::Tcp, _) => {
+                Err(format!("{} is not decided for each request here", spec.kind.name))
+            }
+            (_, _, Json::Object(entries)) if entries.is_empty() => Ok(None),
+            (_, _, json) => config::read_match(&raw(json)).map(Some),
         };
         if let Some(matching) = spot.field(self.toxic, "match", read)? {
             spec.among.matching = matching.map(Arc::new);

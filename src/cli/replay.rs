@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! line --> start:    seed, faults of each route       change: faults of one route, by their `gen`
-//!      --> decision: drawn again by (seed, route, conn, direction, fault) --> the same?
+//!      --> decision: drawn again by (seed, route, conn, direction, fault), or for a request by
+//!                    (seed, route, method and path, the how-many-th, fault) --> the same?
 //!      --> inject, shadow: does any of the faults' lots say that it acts there?
 //! ```
 
@@ -16,9 +17,10 @@ use serde_json::{Value, json};
 
 use super::serve::{Failure, print};
 use crate::dice::Key;
-use crate::fault::lot::{Verdict, decide};
+use crate::fault::desk::group_roll;
+use crate::fault::lot::{decide, draw};
 use crate::fault::{How, Kind, Sampling};
-use crate::journal::events::{FORMAT, action};
+use crate::journal::events::{ACT, FORMAT, PASS};
 use crate::shell::dial::words;
 use crate::units::Ratio;
 
@@ -113,6 +115,8 @@ struct Chance {
     direction: Option<String>,
     probability: Ratio,
     how: How,
+    /// In a group: the shares of those before it.
+    before: Option<f64>,
 }
 
 /// A decision that differs.
@@ -190,13 +194,12 @@ impl Replay {
             self.unreadable += 1;
             return;
         };
-        // A group decides about exchanges, and those are told in `answered` alone.
         let faults = event["faults"].as_array().into_iter().flatten();
-        let faults = faults.filter(|fault| fault.get("oneOf").is_none()).map(chance);
-        let Some(faults) = faults.collect() else {
+        let Some(faults) = faults.map(chances).collect::<Option<Vec<_>>>() else {
             self.unreadable += 1;
             return;
         };
+        let faults = faults.into_iter().flatten().collect();
         if self.routes.len() >= ROUTES_MAX && !self.routes.contains_key(route) {
             self.routes.pop_first();
         }
@@ -223,15 +226,16 @@ impl Replay {
         let Some(chance) = version.faults.iter().find(|chance| place.is_of(chance)) else {
             return self.diverge(place.to_text(), "the route has no such fault".into());
         };
-        let (drawn, verdict) = place.decide(self.seed, chance);
+        let (drawn, again) = place.judge(self.seed, chance, event);
         let was_drawn = event["drawn"].as_f64().unwrap_or(f64::NAN);
         let is_same = (was_drawn - drawn).abs() <= EXACT // false for what is no number
-            && event["action"] == action(verdict)
-            && event["reason"].as_str() == verdict.reason();
+            && event["action"] == if again.is_none() { ACT } else { PASS }
+            && event["reason"].as_str() == again;
         if !is_same {
             let recorded = format!("{} drawn={}", event["action"], event["drawn"]);
-            let again = format!("{:?} drawn={drawn}", action(verdict));
-            self.diverge(place.to_text(), format!("recorded {recorded}, again {again}"));
+            let word = if again.is_none() { ACT } else { PASS };
+            let what = format!("recorded {recorded}, again {word:?} drawn={drawn}");
+            self.diverge(place.to_text(), what);
         }
     }
 
@@ -246,7 +250,7 @@ impl Replay {
         let mut of_it = chances.filter(|chance| place.is_of(chance)).peekable();
         if of_it.peek().is_none() {
             self.unchecked += 1;
-        } else if !of_it.any(|chance| place.decide(self.seed, chance).1 == Verdict::Acts) {
+        } else if !of_it.any(|chance| place.judge(self.seed, chance, event).1.is_none()) {
             self.diverge(place.to_text(), "it acted, and again it does not".into());
         }
     }
@@ -299,31 +303,77 @@ impl Replay {
 struct Place<'a> {
     key: Key<'a>,
     kind: &'a str,
+    /// `exchange`, or a direction of the bytes; set when it was decided for a request.
+    of_request: Option<&'a str>,
 }
 
 impl<'a> Place<'a> {
     fn of(event: &'a Value) -> Option<Place<'a>> {
         let text = |field: &str| event[field].as_str();
         let (route, direction, fault) = (text("route")?, text("direction")?, text("fault")?);
-        let connection = event["conn"].as_u64()?;
-        Some(Place { key: Key { route, connection, direction, fault }, kind: text("type")? })
+        let (connection, direction, of_request) = match event["n"].as_u64() {
+            None => (event["conn"].as_u64()?, direction, None),
+            Some(n) => (n, text("request")?, Some(direction)),
+        };
+        let key = Key { route, connection, direction, fault };
+        Some(Place { key, kind: text("type")?, of_request })
     }
 
     fn is_of(&self, chance: &Chance) -> bool {
+        let direction = self.of_request.unwrap_or(self.key.direction);
+        let nowhere = if self.of_request.is_some() { "exchange" } else { "connection" };
         let is_there = match chance.direction.as_deref() {
-            None => self.key.direction == "connection",
-            Some(direction) => direction == "both" || direction == self.key.direction,
+            None => direction == nowhere,
+            Some(own) => own == "both" || own == direction,
         };
         is_there && chance.name == self.key.fault && chance.kind.name == self.kind
     }
 
-    fn decide(&self, seed: Option<u64>, chance: &Chance) -> (f64, Verdict) {
-        decide(seed.unwrap_or(0), &self.key, &chance.how, chance.probability)
+    /// What is drawn, and why the fault does not act; none when it does.
+    fn judge(
+        &self,
+        seed: Option<u64>,
+        chance: &Chance,
+        event: &'a Value,
+    ) -> (f64, Option<&'a str>) {
+        let (seed, key) = (seed.unwrap_or(0), &self.key);
+        if self.of_request.is_none() {
+            let (drawn, verdict) = decide(seed, key, &chance.how, chance.probability);
+            return (drawn, verdict.reason());
+        }
+        let share = chance.probability;
+        let (drawn, wins) = match event["group"].as_u64().map(u16::try_from) {
+            Some(Ok(group)) => {
+                let (roll, before) = (group_roll(seed, key, group), chance.before.unwrap_or(0.0));
+                (roll, before <= roll && roll < before + share.get())
+            }
+            // What is done says nothing of the group; the decision about it is looked at itself.
+            None if chance.before.is_some() => (0.0, true),
+            _ => draw(seed, key, chance.how.sampling, share),
+        };
+        let count = event["count"].as_u64().unwrap_or(key.connection);
+        // What it depends on beside its key is in no record: there the record is believed.
+        let reason = match event["reason"].as_str() {
+            _ if !chance.how.enabled => Some("disabled"),
+            Some(reason @ ("time" | "match")) => Some(reason),
+            _ if !chance.how.when.covers(count) => Some("number"),
+            _ if !wins => Some("probability"),
+            Some(reason @ ("times" | "excluded" | "idle")) => Some(reason),
+            _ => None,
+        };
+        (drawn, reason)
     }
 
     fn to_text(&self) -> String {
         let Key { route, connection, direction, fault } = self.key;
-        format!("route={route:?} conn={connection} direction={direction} fault={fault:?}")
+        match self.of_request {
+            None => {
+                format!("route={route:?} conn={connection} direction={direction} fault={fault:?}")
+            }
+            Some(_) => {
+                format!("route={route:?} request={direction:?} n={connection} fault={fault:?}")
+            }
+        }
     }
 }
 
@@ -335,6 +385,18 @@ fn event_text(line: &[u8]) -> Option<&[u8]> {
         None if line.is_empty() || other.iter().any(|start| line.starts_with(start)) => None,
         None => Some(line),
     }
+}
+
+/// What the lots of a fault, or of those of a group, depend on.
+fn chances(fault: &Value) -> Option<Vec<Chance>> {
+    let Some(group) = fault["oneOf"].as_array() else { return Some(vec![chance(fault)?]) };
+    let mut chances: Vec<Chance> = group.iter().map(chance).collect::<Option<_>>()?;
+    let mut before = 0.0;
+    for chance in &mut chances {
+        chance.before = Some(before);
+        before += chance.probability.get();
+    }
+    Some(chances)
 }
 
 /// What the lot of a fault as a configuration writes it depends on.
@@ -358,6 +420,7 @@ fn chance(fault: &Value) -> Option<Chance> {
         direction: fault["direction"].as_str().map(str::to_owned),
         probability: Ratio::new(probability).ok()?,
         how,
+        before: None,
     })
 }
 

@@ -40,7 +40,8 @@ impl Recording {
     /// All decisions about the connections with these numbers.
     fn connections(&self, numbers: std::ops::Range<u64>, generation: u64, faults: &[Spec]) {
         for connection in numbers {
-            let owner = Owner { seed: 42, route: "r", connection, began: Time::ZERO };
+            let owner =
+                Owner { seed: 42, route: "r", connection, began: Time::ZERO, request: None };
             let tell = |direction, pipeline: Pipeline| {
                 let place = At { route: "r", connection, direction, generation };
                 self.journal.decided(&place, pipeline.decisions());

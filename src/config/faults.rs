@@ -83,10 +83,10 @@ fn one_of(
         named.spec.among.one_of = Some(number);
         let kind = named.spec.kind.name;
         let why = match (named.spec.place, named.spec.wrong()) {
-            (Place::Exchange, None) => return Some(named),
-            (Place::Exchange, Some(wrong)) => wrong.to_owned(),
-            (Place::Listener | Place::Connection | Place::One(_) | Place::Both, _) => {
-                format!("{kind} is decided for a whole connection ({EXCHANGES})")
+            (Place::Exchange | Place::One(_) | Place::Both, None) => return Some(named),
+            (Place::Exchange | Place::One(_) | Place::Both, Some(wrong)) => wrong.to_owned(),
+            (Place::Listener | Place::Connection, _) => {
+                format!("{kind} is decided before there are requests ({REQUESTS})")
             }
         };
         found.note(&at.path, at.pos, why);
@@ -101,8 +101,8 @@ fn one_of(
     members
 }
 
-/// What has to do with exchanges.
-const EXCHANGES: &str = "only for faults of level http and lose_response";
+/// What can be decided for each request of an HTTP route.
+const REQUESTS: &str = "only for faults of level http and stream";
 
 /// Notes every name that another fault of the route has already.
 pub(super) fn check_names(faults: &[Named], found: &mut Found) {
@@ -149,7 +149,7 @@ fn fault(at: &At<'_>, protocol: Protocol, found: &mut Found) -> Option<Named> {
     refuse_choice_of_clients(&object, kind, found);
     let probability = object.get("probability").map_or(Some(Ratio::ONE), |at| at.share(found));
     let how = how(&object, kind, place, found);
-    let matching = matching(&object, kind, place, found);
+    let matching = matching(&object, (kind, place), protocol, found);
     let attrs = attrs(&object, kind, found);
     let name = object.get("name").map(|at| (at.name(found), at));
     let place = place?;
@@ -218,19 +218,25 @@ fn place(
 /// For which requests; all when nothing is said.
 fn matching(
     object: &Object<'_>,
-    kind: &Kind,
-    place: Option<Place>,
+    (kind, place): (&Kind, Option<Place>),
+    protocol: Protocol,
     found: &mut Found,
 ) -> Option<Option<Match>> {
     let Some(at) = object.get("match") else { return Some(None) };
-    match place? {
-        Place::Exchange => matching::read(&at, found).map(Some),
-        Place::Listener | Place::Connection | Place::One(_) | Place::Both => {
-            let why = format!("a request is matched, and {} acts on whole connections", kind.name);
-            found.note(&at.path, at.pos, refuse(&why, EXCHANGES));
-            None
+    let refused = match (place?, protocol) {
+        (Place::Listener | Place::Connection, _) => {
+            refuse(&format!("{} acts before there are requests", kind.name), REQUESTS)
         }
-    }
+        (_, Protocol::Tcp) => {
+            let why = "a request is matched, and this route knows none";
+            refuse(why, "give the route \"protocol\": \"http\"")
+        }
+        (Place::Exchange | Place::One(_) | Place::Both, Protocol::Http) => {
+            return matching::read(&at, found).map(Some);
+        }
+    };
+    found.note(&at.path, at.pos, refused);
+    None
 }
 
 /// A fault of level listener acts on all clients alike: there is nobody to choose among.

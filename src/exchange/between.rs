@@ -41,7 +41,7 @@ impl Answers for Ends {
         self.0.borrow().closing
     }
 
-    fn decide(&mut self, _: &HeadReader) -> Option<Box<Course>> {
+    fn decide(&mut self, _: u64, _: &HeadReader) -> Option<Box<Course>> {
         self.0.borrow_mut().courses.pop_front().flatten().map(Box::new)
     }
 }

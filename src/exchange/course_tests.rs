@@ -2,6 +2,7 @@
 
 use super::tests::{Heard, Talk, crlf, talk};
 use super::{COPY_BYTES_MAX, Ended, Turn};
+use crate::fault::Kind;
 use crate::fault::course::{Abort, Answer, Corruption, CorruptionKind, Course, Decided, Edit};
 use crate::fault::course::{Lose, Malformed, Partial};
 use crate::http::Reply;
@@ -281,8 +282,10 @@ fn what_is_too_long_is_sent_once() {
 #[test]
 fn what_acted_is_told() {
     let decided = |kind, drawn: &str, shadow| Decided {
+        phase: "delay",
+        on_bytes: false,
         fault: "mine".into(),
-        kind,
+        kind: Kind::find(kind).expect("a kind"),
         drawn: drawn.into(),
         shadow,
     };

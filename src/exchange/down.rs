@@ -7,7 +7,7 @@
 
 use super::heads::{self, Goes, Out};
 use super::way::{Passed, Way};
-use super::{Broken, Done, Ended, Exchange, From, LIMITS, Rest, Turn};
+use super::{Broken, Done, Ended, Exchange, From, LIMITS, Mark, Marks, Rest, Turn};
 use crate::fault::course::{Abort, Answer, Lose, Malformed};
 use crate::http::Version;
 use crate::http::{AnswerReader, Answered, BodyReader, Framing, Manner, Reject, Reply};
@@ -44,6 +44,7 @@ pub struct Down {
     /// Answers of the upstream so far.
     answers: u64,
     done: Vec<Done>,
+    marks: Marks,
 }
 
 #[derive(Debug)]
@@ -98,6 +99,7 @@ impl Default for Down {
             since: Time::ZERO,
             answers: 0,
             done: Vec::new(),
+            marks: Marks::default(),
         }
     }
 }
@@ -144,6 +146,11 @@ impl Down {
     /// The exchanges that ended since the last call.
     pub fn take_done(&mut self) -> Vec<Done> {
         std::mem::take(&mut self.done)
+    }
+
+    /// Which messages the bytes belong to that were put out since the last call.
+    pub fn take_marks(&mut self) -> Vec<Mark> {
+        std::mem::take(&mut self.marks.new)
     }
 
     /// Takes bytes of the upstream, and puts out what goes to the client now. After an end there
@@ -226,6 +233,7 @@ impl Down {
                 (false, None) | (_, Some(Ended::Finished)) => self.over(Turn::Finish, work),
             };
         };
+        self.marks.turn_to(work.out.len(), exchange.number, exchange.course.as_deref());
         let abort = exchange.course.as_ref().and_then(|course| course.abort.as_ref());
         self.since = match (exchange.from, abort) {
             (From::Proxy(due), Some(Abort::Reply(_, wait))) if work.now < due => {

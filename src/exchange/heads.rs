@@ -115,8 +115,8 @@ fn explained(course: Option<&Course>) -> Option<String> {
     let course = course.filter(|course| course.explain)?;
     let acted = course.decided.iter().filter(|decided| !decided.shadow);
     let words = acted.map(|decided| match decided.drawn.is_empty() {
-        true => decided.kind.to_owned(),
-        false => [decided.kind, &decided.drawn].join(";"),
+        true => decided.kind.name.to_owned(),
+        false => [decided.kind.name, &decided.drawn].join(";"),
     });
     Some(words.collect::<Vec<_>>().join(", ")).filter(|told| !told.is_empty())
 }

@@ -22,7 +22,11 @@ mod up;
 
 mod down;
 
+use std::sync::Arc;
+
 use crate::fault::course::Course;
+use crate::fault::message::Message;
+use crate::fault::passage::Drawn;
 use crate::http::{Limits, Reject, Version};
 use crate::units::Time;
 
@@ -124,6 +128,37 @@ pub struct Broken {
     pub number: u64,
     /// What is wrong.
     pub reject: Reject,
+}
+
+/// From where on what a half puts out belongs to another message, as far as that matters: a fault
+/// of the stream was drawn for it, or for the one before.
+#[derive(Clone, Debug)]
+pub struct Mark {
+    /// An offset in what the turn has put out.
+    pub at: usize,
+    /// None for messages that no such fault was drawn for.
+    pub drawn: Option<Drawn>,
+}
+
+/// The marks that a half has made since they were last taken.
+#[derive(Debug, Default)]
+struct Marks {
+    last: Option<Arc<Message>>,
+    new: Vec<Mark>,
+}
+
+impl Marks {
+    /// What is put out from here on belongs to the request with this number, or its answer.
+    fn turn_to(&mut self, at: usize, number: u64, course: Option<&Course>) {
+        let message = course.and_then(|course| course.message.as_ref());
+        let message = message.filter(|message| !message.faults.is_empty());
+        if message.is_none() && self.last.is_none() {
+            return;
+        }
+        let drawn = message.map(|message| Drawn { number, message: Arc::clone(message) });
+        self.last = message.cloned();
+        self.new.push(Mark { at, drawn });
+    }
 }
 
 /// Bytes that a half was given and did not take yet, because it waits for something else.

@@ -6,7 +6,9 @@
 //!   \------- Refused --------------------------> Last     (what still comes is thrown away)
 //! ```
 
-use super::{Broken, COPY_BYTES_MAX, Ended, Exchange, From, LIMITS, Rest, Turn, heads};
+use super::{
+    Broken, COPY_BYTES_MAX, Ended, Exchange, From, LIMITS, Mark, Marks, Rest, Turn, heads,
+};
 use crate::fault::course::{Abort, Course};
 use crate::http::{Asked, BodyReader, Framing, HeadReader, Reject, Version};
 use crate::units::{Span, Time};
@@ -28,8 +30,8 @@ pub trait Answers {
     /// True when no further request will be answered.
     fn is_closing(&self) -> bool;
 
-    /// What the faults decide for the request whose head has been read.
-    fn decide(&mut self, head: &HeadReader) -> Option<Box<Course>>;
+    /// What the faults decide for the request with this number, whose head has been read.
+    fn decide(&mut self, number: u64, head: &HeadReader) -> Option<Box<Course>>;
 }
 
 /// Reads requests of a client and passes them on.
@@ -45,6 +47,7 @@ pub struct Up {
     head_span: Span,
     /// When the head under way is too late.
     late: Time,
+    marks: Marks,
 }
 
 #[derive(Debug)]
@@ -100,6 +103,7 @@ impl Up {
             number: 0,
             head_span,
             late: Time::NEVER,
+            marks: Marks::default(),
         }
     }
 
@@ -153,6 +157,11 @@ impl Up {
     /// What was given and not taken, for a tunnel.
     pub fn take_rest(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.rest.0)
+    }
+
+    /// Which messages the bytes belong to that were put out since the last call.
+    pub fn take_marks(&mut self) -> Vec<Mark> {
+        std::mem::take(&mut self.marks.new)
     }
 
     /// Takes bytes of the client, and puts out what goes to the upstream now. After an end there
@@ -272,7 +281,7 @@ impl Up {
             return self.wait(State::Whole(asked));
         }
         self.number += 1;
-        let course = work.other.decide(&self.reader);
+        let course = work.other.decide(self.number, &self.reader);
         let due = course.as_ref().map_or(work.now, |course| work.now + course.delay);
         self.state = State::Delayed(asked, course, [work.now, due]);
         None
@@ -306,6 +315,7 @@ impl Up {
                 let again = if asked.upgrade { 0 } else { again };
                 let edits = course.as_ref().map_or(&[][..], |course| &course.request_edits);
                 let from = work.out.len();
+                self.marks.turn_to(from, self.number, course.as_deref());
                 // The upstream has to stay for as long as it is sent.
                 let keep_alive = asked.keep_alive || again > 0;
                 let sent = Asked { keep_alive, ..asked };

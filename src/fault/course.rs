@@ -3,6 +3,10 @@
 //! A course is data. The faults of a route decide on it, the two copy threads of the connection
 //! carry it out; nothing else passes between them.
 
+use std::sync::Arc;
+
+use super::message::Message;
+use super::{Kind, Place};
 use crate::http::Reply;
 use crate::units::{Ratio, Span};
 
@@ -21,6 +25,10 @@ pub struct Course {
     pub answer: Answer,
     /// What was decided, in order.
     pub decided: Vec<Decided>,
+    /// The exchange as its bytes know it; none when nothing was decided.
+    pub message: Option<Arc<Message>>,
+    /// What came of each fault, where that is asked for.
+    pub judged: Vec<Judged>,
     /// How long its delays have really held it so far.
     pub held: Span,
     /// The answer tells `decided` in `X-Chaos-Faults`.
@@ -122,10 +130,35 @@ pub enum Lose {
 pub struct Decided {
     /// The fault's name on its route.
     pub fault: String,
-    /// Its kind.
-    pub kind: &'static str,
+    /// Its row.
+    pub kind: &'static Kind,
     /// What was drawn, as `status=503` or `ms=512`.
     pub drawn: String,
     /// It only would have acted: its mode is shadow.
     pub shadow: bool,
+    /// When on the way of the exchange it acts, in a word.
+    pub phase: &'static str,
+    /// It acts on bytes, and tells itself what it did to them.
+    pub on_bytes: bool,
+}
+
+/// What came of one fault for an exchange, whether it acts or not.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Judged {
+    /// The fault's name on its route.
+    pub fault: String,
+    /// Its row.
+    pub kind: &'static Kind,
+    /// Where it acts.
+    pub place: Place,
+    /// What was drawn, from 0 to 1: the lot of the fault or of its group.
+    pub drawn: f64,
+    /// The group, if it is in one.
+    pub group: Option<u16>,
+    /// What `nth`, `every` and `first` counted.
+    pub count: u64,
+    /// Its mode is shadow.
+    pub shadow: bool,
+    /// Why it does not act; none when it does.
+    pub reason: Option<&'static str>,
 }

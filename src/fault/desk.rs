@@ -12,13 +12,15 @@
 //! two equal requests is the first.
 
 use std::net::IpAddr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use super::course::{Answer, Course, Decided};
+use super::attr::Value;
+use super::course::{Abort, Answer, Course, Decided, Judged};
 use super::exchange::{Ask, Facts, Phase};
 use super::lot::Lot;
+use super::message::Message;
 use super::pipeline::Owner;
-use super::{Fault, Kind, Level, Mode, Place, Spec};
+use super::{Direction, Fault, Kind, Level, Mode, Place, Spec};
 use crate::dice::{Dice, Key, fingerprint};
 use crate::http::Fields;
 use crate::limit::table::Table;
@@ -35,6 +37,8 @@ pub struct Ground<'a> {
     pub faults: &'a [Spec],
     /// The answer tells what was decided.
     pub explain: bool,
+    /// What came of each fault is asked for, those too that do not act.
+    pub judges: bool,
 }
 
 /// What all connections of a route share to decide on exchanges, and on their number.
@@ -71,6 +75,18 @@ struct Hit<'a> {
     index: usize,
     phase: Phase,
     dice: Dice,
+    /// Where it stands among all that were judged.
+    place: usize,
+}
+
+/// An exchange, or a connection, at the desk.
+struct Round<'a> {
+    ground: &'a Ground<'a>,
+    facts: &'a Facts<'a>,
+    /// That of the exchange among those of its method and path; of a connection its own.
+    number: u64,
+    /// `METHOD PATH`.
+    request: &'a str,
 }
 
 /// The one roll of a group of faults.
@@ -93,10 +109,24 @@ impl Desk {
         state.follow(ground);
         let key = fingerprint([facts.method, facts.path]);
         let number = count(&mut state.seen, key);
-        for hit in state.hits(ground, facts, number, is_of_exchanges) {
-            if !is_excluded(&course, hit.phase) {
-                state.accounts[hit.index].act(hit, ground, facts, &mut course);
+        let request = format!("{} {}", facts.method, facts.path); // no direction has a space in it
+        let round = Round { ground, facts, number, request: &request };
+        let mut drawn = Vec::new();
+        for hit in state.hits(&round, is_of_exchanges, &mut course.judged) {
+            let (spec, place) = (hit.spec, hit.place);
+            let outcome = match is_excluded(&course, hit.phase, spec.place) {
+                true => Err("excluded"),
+                false => state.accounts[hit.index].act(hit, &round, &mut course),
+            };
+            if outcome.is_ok() && spec.chooses() {
+                drawn.push(spec.name.clone());
             }
+            if let (Some(judged), Err(reason)) = (course.judged.get_mut(place), outcome) {
+                judged.reason = Some(reason);
+            }
+        }
+        if !(course.decided.is_empty() && course.judged.is_empty()) {
+            course.message = Some(Arc::new(Message { request, occurrence: number, faults: drawn }));
         }
         course
     }
@@ -112,9 +142,10 @@ impl Desk {
         let (method, path, query, body_bytes) = ("", "", None, None);
         let facts = Facts { method, path, query, fields, body_bytes, peer, age };
         let mut course = Course::default();
-        for hit in state.hits(ground, &facts, number, is_limit_of_connections) {
+        let round = Round { ground, facts: &facts, number, request: " " };
+        for hit in state.hits(&round, is_limit_of_connections, &mut Vec::new()) {
             if course.abort.is_none() {
-                state.accounts[hit.index].act(hit, ground, &facts, &mut course);
+                let _ = state.accounts[hit.index].act(hit, &round, &mut course);
             }
         }
         course.decided.pop().filter(|_| course.abort.is_some())
@@ -126,9 +157,9 @@ impl Desk {
     }
 }
 
-/// True for what `decide` asks.
-fn is_of_exchanges(spec: &Spec) -> bool {
-    spec.place == Place::Exchange
+/// True for what `decide` asks: what acts on exchanges or, on an HTTP route, on their bytes.
+pub fn is_of_exchanges(spec: &Spec) -> bool {
+    matches!(spec.place, Place::Exchange | Place::One(_) | Place::Both)
 }
 
 /// True for what `refuses` asks: a fault that could see exchanges stands before them.
@@ -169,65 +200,80 @@ impl State {
     }
 
     /// Those of the faults whose conditions hold and that are drawn, by phase, and in the
-    /// order of the list within one.
-    /// `number` is that of the exchange among those of its method and path.
+    /// order of the list within one. What came of each goes into `judged`, if that is asked for.
     fn hits<'a>(
         &mut self,
-        ground: &Ground<'a>,
-        facts: &Facts<'_>,
-        number: u64,
+        round: &Round<'a>,
         which: fn(&Spec) -> bool,
+        judged: &mut Vec<Judged>,
     ) -> Vec<Hit<'a>> {
-        let request = format!("{} {}", facts.method, facts.path); // no direction has a space in it
+        let (ground, number) = (round.ground, round.number);
         let (mut hits, mut rolls) = (Vec::new(), Vec::new());
         for spec in ground.faults.iter().filter(|spec| which(spec)) {
-            let (route, direction) = (ground.owner.route, &*request);
+            let (route, direction) = (ground.owner.route, round.request);
             let key = Key { route, connection: number, direction, fault: &spec.name };
             let mut dice = Dice::new(ground.owner.seed, &key);
             let lot = Lot::draw(ground.owner.seed, &key, spec.how.sampling, &mut dice);
-            let is_drawn = match spec.among.one_of {
-                None => lot.wins(spec.probability.get()),
+            let share = spec.probability.get();
+            let (is_drawn, drawn) = match spec.among.one_of {
+                None => (lot.wins(share), lot.drawn()),
                 Some(group) => {
-                    let fault = &format!("oneOf {group}");
-                    let roll = || Dice::new(ground.owner.seed, &Key { fault, ..key }).share();
-                    takes(&mut rolls, group, roll, spec.probability.get())
+                    takes(&mut rolls, group, || group_roll(ground.owner.seed, &key, group), share)
                 }
             };
-            if self.is_in_question(spec, facts, number) && is_drawn {
+            let (count, question) = self.question(spec, round);
+            let outcome = question.and(if is_drawn { Ok(()) } else { Err("probability") });
+            if outcome.is_ok() {
                 let index = self.account(spec);
-                let exchange = self.accounts[index].fault.exchange();
-                let phase = exchange.map(|exchange| exchange.phase(&spec.attrs));
-                let Some(phase) = phase else { continue };
+                let phase = self.accounts[index].phase(spec);
                 let behind = hits.partition_point(|hit: &Hit<'_>| hit.phase <= phase);
-                hits.insert(behind, Hit { spec, index, phase, dice });
+                hits.insert(behind, Hit { spec, index, phase, dice, place: judged.len() });
+            }
+            if ground.judges {
+                let (fault, kind, place) = (spec.name.clone(), spec.kind, spec.place);
+                let (group, shadow) = (spec.among.one_of, spec.how.mode == Mode::Shadow);
+                let reason = outcome.err();
+                judged.push(Judged { fault, kind, place, drawn, group, count, shadow, reason });
             }
         }
         hits
     }
 
-    /// True when all holds that is asked of an exchange before the lot of a fault counts.
-    fn is_in_question(&mut self, spec: &Spec, facts: &Facts<'_>, number: u64) -> bool {
-        let how = &spec.how;
+    /// Whether all holds that is asked of an exchange beside the lot of a fault, or else what does
+    /// not; and what its triggers counted.
+    fn question(&mut self, spec: &Spec, round: &Round<'_>) -> (u64, Result<(), &'static str>) {
+        let (how, facts) = (&spec.how, round.facts);
         let age = facts.age;
-        if !how.enabled || age < how.when.begins() || how.when.ends() <= age {
-            return false;
+        if !how.enabled {
+            return (round.number, Err("disabled"));
+        }
+        if age < how.when.begins() || how.when.ends() <= age {
+            return (round.number, Err("time"));
         }
         let number = match &spec.among.matching {
-            None => number,
-            Some(matching) if matching.unmet(facts).is_some() => return false,
+            None => round.number,
+            Some(matching) if matching.unmet(facts).is_some() => {
+                return (round.number, Err("match"));
+            }
             Some(_) if how.when.counts() => {
                 let index = self.account(spec);
                 let key = fingerprint([facts.method, facts.path]);
                 count(&mut self.accounts[index].matched, key)
             }
-            Some(_) => number,
+            Some(_) => round.number,
         };
-        how.when.covers(number)
+        (number, if how.when.covers(number) { Ok(()) } else { Err("number") })
     }
 }
 
-/// True when the one roll of a group falls to the fault of it that comes next.
-fn takes(rolls: &mut Vec<Roll>, group: u16, roll: impl Fn() -> f64, share: f64) -> bool {
+/// The one roll of a group for the exchange with this key, whatever the fault in it.
+pub fn group_roll(seed: u64, key: &Key<'_>, group: u16) -> f64 {
+    let fault = &format!("oneOf {group}");
+    Dice::new(seed, &Key { fault, ..*key }).share()
+}
+
+/// Whether the one roll of a group falls to the fault of it that comes next, and the roll.
+fn takes(rolls: &mut Vec<Roll>, group: u16, roll: impl Fn() -> f64, share: f64) -> (bool, f64) {
     let known = rolls.iter().position(|roll| roll.group == group);
     let index = known.unwrap_or_else(|| {
         rolls.push(Roll { group, drawn: roll(), sum: 0.0 });
@@ -236,13 +282,19 @@ fn takes(rolls: &mut Vec<Roll>, group: u16, roll: impl Fn() -> f64, share: f64) 
     let roll = &mut rolls[index];
     let from = roll.sum;
     roll.sum += share;
-    from <= roll.drawn && roll.drawn < roll.sum
+    (from <= roll.drawn && roll.drawn < roll.sum, roll.drawn)
 }
 
-/// True when what was decided leaves nothing to do for a fault of this phase.
-fn is_excluded(course: &Course, phase: Phase) -> bool {
+/// True when what was decided leaves nothing to do for a fault of this phase at this place.
+fn is_excluded(course: &Course, phase: Phase, place: Place) -> bool {
     let Answer { replace, corruption, partial, malformed, lose, .. } = &course.answer;
     match phase {
+        Phase::Stream => match &course.abort {
+            None => false,
+            // An answer of our own has bytes, too; the upstream gets none.
+            Some(Abort::Reply(..)) => place == Place::One(Direction::Upstream),
+            Some(Abort::Close | Abort::Reset) => true,
+        },
         _ if course.abort.is_some() => true,
         Phase::Replace => replace.is_some(),
         Phase::Corrupt => corruption.is_some(),
@@ -256,26 +308,63 @@ impl Account {
         self.name == spec.name && self.kind == spec.kind
     }
 
-    /// Lets the fault decide, and writes down what.
-    fn act(&mut self, hit: Hit<'_>, ground: &Ground<'_>, facts: &Facts<'_>, course: &mut Course) {
-        let Hit { spec, mut dice, .. } = hit;
-        let (times, key) = (spec.how.when.times, fingerprint([facts.method, facts.path]));
-        let now = ground.owner.began + (facts.age - Time::ZERO);
-        if times.is_some_and(|times| times <= *self.acted.slot(key)) {
-            return;
+    /// When on the way of an exchange the fault is asked.
+    fn phase(&mut self, spec: &Spec) -> Phase {
+        match self.fault.exchange().filter(|_| !acts_on_bytes(spec)) {
+            Some(exchange) => exchange.phase(&spec.attrs),
+            None => Phase::Stream,
         }
-        let Some(exchange) = self.fault.exchange() else { return };
+    }
+
+    /// Lets the fault decide, and writes down what; or why it does nothing.
+    fn act(
+        &mut self,
+        hit: Hit<'_>,
+        round: &Round<'_>,
+        course: &mut Course,
+    ) -> Result<(), &'static str> {
+        let Hit { spec, mut dice, phase, .. } = hit;
+        let facts = round.facts;
+        let (times, key) = (spec.how.when.times, fingerprint([facts.method, facts.path]));
+        let now = round.ground.owner.began + (facts.age - Time::ZERO);
+        if times.is_some_and(|times| times <= *self.acted.slot(key)) {
+            return Err("times");
+        }
         let shadow = spec.how.mode == Mode::Shadow;
         let mut unused = if shadow { Some(course.clone()) } else { None };
         let target = unused.as_mut().unwrap_or(course);
         let mut ask = Ask { attrs: &spec.attrs, facts, now, dice: &mut dice, course: target };
-        let Some(drawn) = exchange.decide(&mut ask) else { return };
+        let on_bytes = acts_on_bytes(spec);
+        let drawn = match self.fault.exchange().filter(|_| !on_bytes) {
+            Some(exchange) => exchange.decide(&mut ask),
+            None => Some(attributes(spec)),
+        };
+        let drawn = drawn.ok_or("idle")?;
         if times.is_some() {
             count(&mut self.acted, key);
         }
-        let (fault, kind) = (spec.name.clone(), spec.kind.name);
-        course.decided.push(Decided { fault, kind, drawn, shadow });
+        let (fault, kind, phase) = (spec.name.clone(), spec.kind, phase.as_str());
+        course.decided.push(Decided { fault, kind, drawn, shadow, phase, on_bytes });
+        Ok(())
     }
+}
+
+/// True when it is the bytes that tell what the fault does.
+fn acts_on_bytes(spec: &Spec) -> bool {
+    matches!(spec.place, Place::One(_) | Place::Both)
+}
+
+/// What a fault of the stream goes by, where it is not the default: `latency=200ms;jitter=50ms`.
+fn attributes(spec: &Spec) -> String {
+    let is_given = |name: &str, value: &Value| {
+        spec.kind.attrs.iter().any(|attr| attr.name == name && attr.default != *value)
+    };
+    let given = spec.attrs.iter().filter(|(name, value)| is_given(name, value));
+    let mut words: Vec<String> = given.map(|(name, value)| format!("{name}={value}")).collect();
+    if spec.place != Place::One(Direction::Downstream) {
+        words.push(format!("direction={}", spec.place.as_str()));
+    }
+    words.join(";")
 }
 
 #[cfg(test)]

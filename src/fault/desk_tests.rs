@@ -32,13 +32,14 @@ struct Route {
     desk: Desk,
     faults: Vec<Spec>,
     generation: u64,
+    judges: bool,
 }
 
 impl Route {
     fn new(faults: &str) -> Route {
         let mut faults = parse(faults);
         faults.iter_mut().for_each(|spec| spec.place = Place::Exchange);
-        Route { desk: Desk::default(), faults, generation: 0 }
+        Route { desk: Desk::default(), faults, generation: 0, judges: false }
     }
 
     fn decide_on(&self, facts: &Facts<'_>) -> Course {
@@ -47,6 +48,7 @@ impl Route {
             generation: self.generation,
             faults: &self.faults,
             explain: true,
+            judges: self.judges,
         };
         self.desk.decide(&ground, facts)
     }
@@ -370,7 +372,8 @@ fn the_seed_and_the_route_decide() {
     let acts = |seed, name: &str| -> String {
         let route = Route::new("http_error p=0.5");
         let owner = Owner { seed, route: name, connection: 9, ..OWNER };
-        let ground = Ground { owner, generation: 0, faults: &faults, explain: false };
+        let ground =
+            Ground { owner, generation: 0, faults: &faults, explain: false, judges: false };
         let fields = Fields::default();
         let act = |_| route.desk.decide(&ground, &facts("GET /", &fields)).abort.is_some();
         (0..64).map(|n| if act(n) { 'x' } else { '.' }).collect()
@@ -423,7 +426,8 @@ fn connections_are_limited_too() {
     route.faults[1].place = Place::Connection;
     let admits = |connection: u64, ip: [u8; 4], ms: u64| {
         let owner = Owner { connection, ..OWNER };
-        let ground = Ground { owner, generation: 0, faults: &route.faults, explain: false };
+        let ground =
+            Ground { owner, generation: 0, faults: &route.faults, explain: false, judges: false };
         route.desk.refuses(&ground, ip.into(), Time::ZERO + Span::from_ms(ms)).is_none()
     };
     let (one, other) = ([10, 0, 0, 1], [10, 0, 0, 2]);
@@ -432,9 +436,81 @@ fn connections_are_limited_too() {
 }
 
 #[test]
-fn faults_at_another_place_are_passed_over() {
-    let mut route = Route::new("latency | drop | http_error");
+fn faults_of_connections_are_passed_over_and_those_of_bytes_told() {
+    let mut route = Route::new("latency latency=100 | drop | http_error | loss loss=1% p=0%");
     route.faults[0].place = Place::Both;
     route.faults[1].place = Place::Connection;
-    assert_eq!(route.drawn("GET /"), "f2 status=503");
+    route.faults[3].place = Place::One(Direction::Downstream);
+    let course = route.decide("GET /");
+    assert_eq!(told(&course), "f2 status=503, f0 latency=100ms;direction=both");
+    assert!(course.decided[1].on_bytes && !course.decided[0].on_bytes);
+    assert_eq!(course.message.expect("one").faults, [""; 0], "it acts on the connection");
+}
+
+/// A route with these faults of the stream.
+fn streams(faults: &str) -> Route {
+    let mut route = Route::new(faults);
+    route.faults.iter_mut().for_each(|spec| spec.place = Place::One(Direction::Downstream));
+    route
+}
+
+#[test]
+fn faults_of_bytes_that_choose_are_drawn_for_each_exchange() {
+    let drawn = |route: &Route, request: &str| match route.decide(request).message {
+        Some(message) => message.faults.join(","),
+        None => String::new(),
+    };
+    let mut route = streams("latency latency=5 | limit_data bytes=9 nth=2 | slicer times=1");
+    let matching = Match { methods: vec!["PUT".into()], ..Match::default() };
+    route.faults[0].among.matching = Some(Arc::new(matching));
+    let asked = ["GET /a", "GET /a", "GET /a", "GET /b", "PUT /a"];
+    let expected = ["f2", "f1", "", "f2", "f0,f2"];
+    assert_eq!(asked.map(|request| drawn(&route, request)), expected);
+    // The same share of each endpoint, however its connections come.
+    let route = streams("latency latency=5 p=30%");
+    let hits = (0..1000).filter(|_| drawn(&route, "GET /") == "f0").count();
+    assert!((250..350).contains(&hits), "{hits}");
+    // In a group one roll is taken.
+    let mut route = streams("latency p=50% | slicer p=50%");
+    route.faults.iter_mut().for_each(|spec| spec.among.one_of = Some(0));
+    assert!((0..100).all(|_| ["f0", "f1"].contains(&&*drawn(&route, "GET /"))));
+}
+
+#[test]
+fn an_answer_of_our_own_has_bytes_and_a_cut_has_none() {
+    let told = |faults: &str, upstream: bool| {
+        let mut route = Route::new(faults);
+        let direction = if upstream { Direction::Upstream } else { Direction::Downstream };
+        route.faults[0].place = Place::One(direction);
+        let course = route.decide("GET /");
+        course.decided.iter().map(|decided| decided.kind.name).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(told("slicer | http_error", false), "http_error slicer");
+    assert_eq!(told("slicer | http_error", true), "http_error");
+    assert_eq!(told("slicer | connection_error", false), "connection_error");
+}
+
+#[test]
+fn what_came_of_each_fault_is_told_where_it_is_asked_for() {
+    let faults = "http_error enabled=false | http_error nth=2 | http_error p=0% | http_error \
+                  after=1s | http_error p=100% | http_delay times=1 | http_timeout | slicer p=1%";
+    let mut route = Route::new(faults);
+    route.faults[7].place = Place::One(Direction::Downstream);
+    assert!(route.decide("GET /z").judged.is_empty(), "nobody asked");
+    route.judges = true;
+    let reasons = |request: &str| {
+        let judged = route.decide(request).judged;
+        assert!(judged.iter().all(|one| (0.0..1.0).contains(&one.drawn) && one.count > 0));
+        let word = |one: &Judged| one.reason.unwrap_or("-");
+        judged.iter().map(word).collect::<Vec<_>>().join(" ")
+    };
+    let first = "disabled number probability time - - excluded probability";
+    let second = "disabled - probability time excluded times excluded probability";
+    assert_eq!([reasons("GET /"), reasons("GET /")], [first, second].map(str::to_owned));
+    let unmet = Match { methods: vec!["PUT".into()], ..Match::default() };
+    route.faults[0].how.enabled = true;
+    route.faults[0].among.matching = Some(Arc::new(unmet));
+    assert!(route.decide("GET /").judged[0].reason == Some("match"));
+    let limited = Route { judges: true, ..Route::new("rate_limit") };
+    assert_eq!(limited.decide("GET /").judged[0].reason, Some("idle"));
 }

@@ -66,15 +66,32 @@ pub enum Phase {
     Corrupt,
     /// It lets the answer end otherwise than it should. One may.
     End,
+    /// It acts on the bytes of the request or of its answer.
+    Stream,
 }
 
 impl Phase {
     /// True when a fault that has acted in this phase leaves nothing to do for one in `later`.
     pub fn excludes(self, later: Phase) -> bool {
         match self {
-            Phase::Limit | Phase::Abort => self <= later,
+            Phase::Limit | Phase::Abort => self <= later && later != Phase::Stream,
             Phase::Replace | Phase::Corrupt | Phase::End => self == later,
-            Phase::Delay | Phase::Request | Phase::Answer => false,
+            Phase::Delay | Phase::Request | Phase::Answer | Phase::Stream => false,
+        }
+    }
+
+    /// The word for it in events.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Phase::Limit => "limit",
+            Phase::Delay => "delay",
+            Phase::Abort => "abort",
+            Phase::Request => "request",
+            Phase::Replace => "replace",
+            Phase::Answer => "answer",
+            Phase::Corrupt => "corrupt",
+            Phase::End => "end",
+            Phase::Stream => "stream",
         }
     }
 }

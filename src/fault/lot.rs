@@ -16,6 +16,9 @@ pub struct Owner<'a> {
     pub connection: u64,
     /// When the connection began, by the clock that all connections of the process share.
     pub began: Time,
+    /// Of a message of an HTTP route: `METHOD PATH`, and then `connection` is the how-many-th
+    /// exchange of these two it belongs to.
+    pub request: Option<&'a str>,
 }
 
 /// What decides whether the fault acts in a pipeline; drawn once.
@@ -113,4 +116,10 @@ impl Lot {
 pub fn decide(seed: u64, key: &Key<'_>, how: &How, probability: Ratio) -> (f64, Verdict) {
     let lot = Lot::draw(seed, key, how.sampling, &mut Dice::new(seed, key));
     (lot.drawn(), lot.verdict(how, probability, key.connection))
+}
+
+/// The lot again: what is drawn, and whether that is enough.
+pub fn draw(seed: u64, key: &Key<'_>, sampling: Sampling, probability: Ratio) -> (f64, bool) {
+    let lot = Lot::draw(seed, key, sampling, &mut Dice::new(seed, key));
+    (lot.drawn(), lot.wins(probability.get()))
 }

@@ -10,7 +10,9 @@ pub mod desk;
 pub mod exchange;
 pub mod gate;
 pub mod matching;
+pub mod message;
 pub mod odds;
+pub mod passage;
 pub mod pipeline;
 pub mod profile;
 pub mod when;
@@ -222,6 +224,8 @@ impl PartialEq for Kind {
         self.name == other.name
     }
 }
+
+impl Eq for Kind {}
 
 impl std::fmt::Debug for Kind {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

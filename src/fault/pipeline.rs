@@ -97,7 +97,8 @@ impl Pipeline {
         pipeline
     }
 
-    fn new(owner: &Owner<'_>, place: Place, specs: &[Spec]) -> Pipeline {
+    /// One that has not begun: `Open` is still to be pushed.
+    pub(super) fn new(owner: &Owner<'_>, place: Place, specs: &[Spec]) -> Pipeline {
         let mut pipeline = Pipeline {
             place,
             stages: Vec::new(),
@@ -119,7 +120,12 @@ impl Pipeline {
 
     /// Gives the next step from the peer to the first fault.
     pub fn push(&mut self, step: Step) {
-        self.arrived = step.at;
+        self.push_from(step.at, step);
+    }
+
+    /// The same, for a step that was given to faults before these at an earlier time.
+    pub(super) fn push_from(&mut self, arrived: Time, step: Step) {
+        self.arrived = arrived;
         if self.stages.is_empty() {
             return self.schedule(step, None);
         }
@@ -236,16 +242,15 @@ impl Pipeline {
             if let Some(index) = old.iter().position(|old| stage.continues(old)) {
                 let old = old.swap_remove(index);
                 if old.spec.how.mode != stage.spec.how.mode {
-                    add_total(&mut self.gone_totals, &old);
+                    add_total(&mut self.gone_totals, &old.spec, &old.total);
                 }
                 last.extend(stage.inherit(now, old));
             }
         }
         self.gone_swallowed += old.iter().map(Stage::swallowed_bytes).sum::<u64>();
         last.extend(old.iter_mut().filter_map(Stage::removed));
-        old.iter().for_each(|old| add_total(&mut self.gone_totals, old));
-        let beyond = self.gone_totals.len().saturating_sub(GONE_TOTALS_MAX);
-        self.gone_totals.drain(..beyond);
+        old.iter().for_each(|old| add_total(&mut self.gone_totals, &old.spec, &old.total));
+        bound_totals(&mut self.gone_totals);
         self.push(Step { at: now, action: Action::Open });
         for action in last {
             self.schedule(Step { at: now, action }, GONE);
@@ -263,6 +268,21 @@ impl Pipeline {
         self.stages.iter().map(Stage::held_bytes).sum()
     }
 
+    /// What counts against `QUEUE_BYTES_MAX`.
+    pub(super) fn load(&self) -> usize {
+        self.queued_bytes + self.held_bytes()
+    }
+
+    /// True when all that was pushed has left, or was taken out.
+    pub(super) fn is_drained(&self) -> bool {
+        self.queue.is_empty() && self.held_bytes() == 0
+    }
+
+    /// What is left to do when its faults act no more: one of them has damaged the stream.
+    pub(super) fn removed(&mut self) -> Option<Action> {
+        self.stages.iter_mut().filter_map(Stage::removed).last()
+    }
+
     /// Bytes that faults took out so far.
     pub fn swallowed_bytes(&self) -> u64 {
         self.gone_swallowed + self.stages.iter().map(Stage::swallowed_bytes).sum::<u64>()
@@ -270,7 +290,7 @@ impl Pipeline {
 
     /// True when no more should be read for now.
     pub fn is_full(&self) -> bool {
-        self.queued_bytes + self.held_bytes() >= QUEUE_BYTES_MAX
+        self.load() >= QUEUE_BYTES_MAX
     }
 
     /// True when whatever comes goes on unchanged and at once.
@@ -297,7 +317,9 @@ impl Pipeline {
     /// that were removed come first.
     pub fn totals(&self) -> Vec<(Spec, Total)> {
         let mut totals = self.gone_totals.clone();
-        self.stages.iter().for_each(|stage| add_total(&mut totals, stage));
+        for stage in &self.stages {
+            add_total(&mut totals, &stage.spec, &stage.total);
+        }
         totals
     }
 
@@ -363,18 +385,22 @@ impl Entry {
 }
 
 /// Adds what a fault did to what it did before under the same name and in the same mode.
-fn add_total(totals: &mut Vec<(Spec, Total)>, stage: &Stage) {
+pub(super) fn add_total(totals: &mut Vec<(Spec, Total)>, new: &Spec, more: &Total) {
     let same = |spec: &Spec| {
-        let (new, mode) = (&stage.spec, spec.how.mode);
-        spec.name == new.name && spec.kind == new.kind && mode == new.how.mode
+        spec.name == new.name && spec.kind == new.kind && spec.how.mode == new.how.mode
     };
-    if stage.total == Total::default() {
+    if *more == Total::default() {
         return;
     }
     match totals.iter_mut().find(|(spec, _)| same(spec)) {
-        Some((_, total)) => total.add(&stage.total),
-        None => totals.push((stage.spec.clone(), stage.total.clone())),
+        Some((_, total)) => total.add(more),
+        None => totals.push((new.clone(), more.clone())),
     }
+}
+
+/// Forgets the oldest sums beyond the bound.
+pub(super) fn bound_totals(totals: &mut Vec<(Spec, Total)>) {
+    totals.drain(..totals.len().saturating_sub(GONE_TOTALS_MAX));
 }
 
 fn weight(action: &Action) -> usize {

@@ -122,7 +122,8 @@ enum Turn {
 
 impl Stage {
     pub(super) fn new(owner: &Owner<'_>, place: Place, spec: &Spec) -> Stage {
-        let direction = place.as_str();
+        let of_message = owner.request.map(|request| format!("{request} {}", place.as_str()));
+        let direction = of_message.as_deref().unwrap_or(place.as_str());
         let key =
             Key { route: owner.route, connection: owner.connection, direction, fault: &spec.name };
         let mut dice = Dice::new(owner.seed, &key);

@@ -8,7 +8,7 @@ use crate::fault::{Kind, Level, Mode, Sampling};
 use crate::units::{Ratio, Span};
 
 pub(crate) const OWNER: Owner<'static> =
-    Owner { seed: 42, route: "r", connection: 1, began: Time::ZERO };
+    Owner { seed: 42, route: "r", connection: 1, began: Time::ZERO, request: None };
 
 /// Runs `input` through `faults` and compares what comes out.
 #[track_caller]
@@ -88,11 +88,11 @@ fn spec(index: usize, text: &str) -> Spec {
     spec
 }
 
-fn is_end(step: &Step) -> bool {
+pub(crate) fn is_end(step: &Step) -> bool {
     matches!(step.action, Action::Close | Action::Reset)
 }
 
-fn action(verb: &str, rest: &str) -> Action {
+pub(crate) fn action(verb: &str, rest: &str) -> Action {
     match verb {
         "open" => Action::Open,
         "send" => Action::Send(rest.as_bytes().to_vec()),
@@ -103,7 +103,7 @@ fn action(verb: &str, rest: &str) -> Action {
     }
 }
 
-fn print(step: &Step) -> String {
+pub(crate) fn print(step: &Step) -> String {
     let ms = (step.at - Time::ZERO).as_ms_f64();
     match &step.action {
         Action::Send(bytes) => format!("{ms} send {}", String::from_utf8_lossy(bytes)),

@@ -4,7 +4,9 @@ use serde_json::{Value, json};
 
 use super::note::{Event, Injection, Note};
 use crate::config::plan::{self, faults_as_json};
-use crate::fault::lot::{Decision, Verdict};
+use crate::fault::course::{Course, Decided, Judged};
+use crate::fault::lot::Decision;
+use crate::fault::message::Message;
 use crate::fault::{Mode, Spec};
 
 /// The fields of an event in the order in which they are shown.
@@ -33,6 +35,10 @@ pub(super) fn of(note: &Note<'_>) -> Option<(&'static str, Fields)> {
 fn injected(note: &Note<'_>, injection: &Injection<'_>) -> (&'static str, Fields) {
     let (action, more) = injection.action();
     let mut fields = who(note.route, note.connection);
+    if let Some(drawn) = injection.drawn {
+        fields.push(("req", drawn.number.into()));
+        fields.extend(key(&drawn.message));
+    }
     fields.extend([
         ("direction", injection.direction.into()),
         ("fault", injection.fault.into()),
@@ -64,7 +70,7 @@ pub struct Place<'a> {
 
 /// `decision`: what the dice say about a fault on a connection.
 pub(super) fn decided(place: &Place<'_>, decision: &Decision<'_>) -> Fields {
-    let spec = decision.spec;
+    let (spec, reason) = (decision.spec, decision.verdict.reason());
     let mut fields = who(Some(place.route), Some(place.connection));
     fields.extend([
         ("direction", place.direction.into()),
@@ -72,19 +78,85 @@ pub(super) fn decided(place: &Place<'_>, decision: &Decision<'_>) -> Fields {
         ("fault", spec.name.as_str().into()),
         ("type", spec.kind.name.into()),
         ("drawn", decision.drawn.into()),
-        ("action", action(decision.verdict).into()),
+        ("action", action(reason)),
     ]);
-    fields.extend(decision.verdict.reason().map(|reason| ("reason", reason.into())));
+    fields.extend(reason.map(|reason| ("reason", reason.into())));
     fields.extend((spec.how.mode == Mode::Shadow).then(|| ("mode", "shadow".into())));
     fields
 }
 
-/// The word for what came of a draw.
-pub fn action(verdict: Verdict) -> &'static str {
-    match verdict {
-        Verdict::Acts => "act",
-        Verdict::Disabled | Verdict::LeftOut | Verdict::Lost => "pass",
+/// The request that something was decided about.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    /// The route.
+    pub route: &'a str,
+    /// The number of the connection.
+    pub connection: u64,
+    /// The number of the request on it, from 1.
+    pub request: u64,
+}
+
+impl Asked<'_> {
+    fn fields(&self, message: &Message) -> Fields {
+        let mut fields = who(Some(self.route), Some(self.connection));
+        fields.push(("req", self.request.into()));
+        fields.extend(key(message));
+        fields
     }
+}
+
+/// The key of the dice of an exchange.
+fn key(message: &Message) -> [(&'static str, Value); 2] {
+    [("request", message.request.as_str().into()), ("n", message.occurrence.into())]
+}
+
+/// `decision`: what came of a fault for a request.
+pub(super) fn judged(
+    asked: &Asked<'_>,
+    generation: u64,
+    message: &Message,
+    judged: &Judged,
+) -> Fields {
+    let mut fields = asked.fields(message);
+    fields.extend([
+        ("direction", judged.place.as_str().into()),
+        ("gen", generation.into()),
+        ("fault", judged.fault.as_str().into()),
+        ("type", judged.kind.name.into()),
+    ]);
+    fields.extend(judged.group.map(|group| ("group", group.into())));
+    fields.extend((judged.count != message.occurrence).then(|| ("count", judged.count.into())));
+    fields.push(("drawn", judged.drawn.into()));
+    fields.push(("action", action(judged.reason)));
+    fields.extend(judged.reason.map(|reason| ("reason", reason.into())));
+    fields.extend(judged.shadow.then(|| ("mode", "shadow".into())));
+    fields
+}
+
+/// `inject` or `shadow`: what was decided about a request that is over.
+pub(super) fn carried_out(
+    asked: &Asked<'_>,
+    course: &Course,
+    decided: &Decided,
+) -> Option<(&'static str, Fields)> {
+    let mut fields = asked.fields(course.message.as_ref()?);
+    fields.extend([
+        ("direction", "exchange".into()),
+        ("fault", decided.fault.as_str().into()),
+        ("type", decided.kind.name.into()),
+        ("action", decided.phase.into()),
+        ("drawn", decided.drawn.as_str().into()),
+    ]);
+    Some((if decided.shadow { "shadow" } else { "inject" }, fields))
+}
+
+/// The word for a fault that acts.
+pub const ACT: &str = "act";
+/// The word for one that does not.
+pub const PASS: &str = "pass";
+
+fn action(reason: Option<&str>) -> Value {
+    if reason.is_none() { ACT } else { PASS }.into()
 }
 
 /// `change`: other faults are in force on a route.

@@ -19,6 +19,7 @@ pub use counters::{
 pub use note::{Answered, Closing, Event, FaultTotal, Injection, Limit, Note, Reason, Refusal};
 
 use crate::fault::Spec;
+use crate::fault::course::{Course, Decided};
 use crate::fault::lot::Decision;
 use hub::Hub;
 
@@ -75,6 +76,27 @@ impl Journal {
             for decision in decisions {
                 self.events.tell("decision", &events::decided(place, &decision));
             }
+        }
+    }
+
+    /// Tells who reads the stream what came of each fault for a request.
+    pub fn judged(&self, asked: &events::Asked<'_>, generation: u64, course: &Course) {
+        let Some(message) = course.message.as_ref().filter(|_| self.events.is_read()) else {
+            return;
+        };
+        for judged in &course.judged {
+            let fields = events::judged(asked, generation, message, judged);
+            self.events.tell("decision", &fields);
+        }
+    }
+
+    /// Tells who reads the stream what a fault of requests did.
+    pub fn carried_out(&self, asked: &events::Asked<'_>, course: &Course, decided: &Decided) {
+        if !self.events.is_read() {
+            return;
+        }
+        if let Some((name, fields)) = events::carried_out(asked, course, decided) {
+            self.events.tell(name, &fields);
         }
     }
 

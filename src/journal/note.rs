@@ -9,6 +9,7 @@ use serde_json::Value;
 use crate::fault::Direction;
 use crate::fault::course::Decided;
 use crate::fault::gate::{Door, Turn};
+use crate::fault::passage::Drawn;
 use crate::fault::pipeline::{Deed, Total};
 use crate::units::Span;
 
@@ -107,6 +108,8 @@ pub struct Injection<'a> {
     pub offset: Option<u64>,
     /// It only would have done so: its mode is shadow.
     pub shadow: bool,
+    /// The request for which it was drawn; none when it acts on the connection.
+    pub drawn: Option<&'a Drawn>,
 }
 
 /// What became of a request on an http route.
@@ -399,7 +402,7 @@ impl Answered<'_> {
         let item = |decided: &Decided| {
             serde_json::json!({
                 "fault": decided.fault,
-                "type": decided.kind,
+                "type": decided.kind.name,
                 "drawn": decided.drawn,
                 "mode": mode(decided.shadow),
             })
@@ -426,6 +429,7 @@ impl Injection<'_> {
     }
 
     fn fields(&self, fields: &mut Vec<(&'static str, Value)>) {
+        fields.extend(self.drawn.map(|drawn| ("req", drawn.number.into())));
         fields.push(("fault", self.fault.into()));
         fields.push(("direction", self.direction.into()));
         let (action, more) = self.action();
@@ -512,6 +516,7 @@ mod tests {
             deed: Deed::Delayed(Span(1_500_000)),
             offset: Some(0),
             shadow: false,
+            drawn: None,
         };
         assert_eq!(
             text(Event::Injected(&delayed)),

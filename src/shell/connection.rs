@@ -107,20 +107,23 @@ impl Accepted {
         }
         let owner = self.route.owner(self.number, self.clock);
         let (number, faults) = (generation.number, &generation.faults);
-        let ground = Ground { owner: owner.clone(), generation: number, faults, explain: false };
+        let owned = owner.clone();
+        let ground =
+            Ground { owner: owned, generation: number, faults, explain: false, judges: false };
         let desk = &self.route.desk;
         if let Some(refused) = desk.refuses(&ground, self.peer.ip(), self.clock.now()) {
             let Decided { fault, kind, shadow, .. } = refused;
+            let kind = kind.name;
             let effect = Effect { fault, kind, deed: Deed::Reset, offset: 0, shadow };
-            self.route.acted(self.number, Place::Connection.as_str(), &effect);
+            self.route.acted(self.number, Place::Connection.as_str(), None, &effect);
             return Opening::Drop(Mode::Reset);
         }
         let mut pipeline = Pipeline::for_connection(&owner, &generation.faults);
         pipeline.push(Step { at: self.clock.now(), action: Action::Open });
         let place = Place::Connection.as_str();
-        self.route.decided(self.number, place, generation.version, &pipeline);
+        self.route.decided(self.number, place, generation.version, pipeline.decisions());
         for effect in pipeline.take_effects() {
-            self.route.acted(self.number, place, &effect);
+            self.route.acted(self.number, place, None, &effect);
         }
         loop {
             match pipeline.pop_due(self.clock.now()).map(|step| step.action) {

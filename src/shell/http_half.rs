@@ -10,10 +10,9 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use crate::control::Generation;
 use crate::exchange::{Answers, Broken, Done, Down, Ended, Exchange, From, PIPELINED_MAX};
-use crate::exchange::{Questions, Turn, Up};
-use crate::fault::Place;
+use crate::exchange::{Mark, Questions, Turn, Up};
 use crate::fault::course::Course;
-use crate::fault::desk::Ground;
+use crate::fault::desk::{Ground, is_of_exchanges};
 use crate::fault::exchange::Facts;
 use crate::http::HeadReader;
 use crate::shell::link::Link;
@@ -170,6 +169,14 @@ impl Half {
         }
     }
 
+    /// Which messages the bytes belong to that were put out since the last call.
+    pub fn take_marks(&mut self) -> Vec<Mark> {
+        match self {
+            Half::Up(up, _) => up.take_marks(),
+            Half::Down(down, _) => down.take_marks(),
+        }
+    }
+
     /// What it may be woken by.
     pub fn watch(&self) -> Option<Watch<'_>> {
         match self {
@@ -242,17 +249,23 @@ impl Answers for Ask<'_> {
         self.asking.shared.closing.load(Ordering::SeqCst)
     }
 
-    fn decide(&mut self, head: &HeadReader) -> Option<Box<Course>> {
+    fn decide(&mut self, number: u64, head: &HeadReader) -> Option<Box<Course>> {
         let Seen { link, generation, now, .. } = self.seen;
-        if !generation.faults.iter().any(|fault| fault.place == Place::Exchange) {
+        if !generation.faults.iter().any(is_of_exchanges) {
             return None;
         }
         let head = head.head().ok()?; // it was read as a whole one
         let facts = Facts::of(&head, self.asking.peer, *now);
-        let (owner, number, faults) = (link.owner(), generation.number, &generation.faults);
-        let ground =
-            Ground { owner, generation: number, faults, explain: link.route().plan.explain };
-        let course = link.route().desk.decide(&ground, &facts);
+        let (route, faults) = (link.route(), &generation.faults);
+        let ground = Ground {
+            owner: link.owner(),
+            generation: generation.number,
+            faults,
+            explain: route.plan.explain,
+            judges: route.shared.journal.events.is_read(),
+        };
+        let course = route.desk.decide(&ground, &facts);
+        route.judged((link.number, number), generation.version, &course);
         Some(Box::new(course)).filter(|course| !course.decided.is_empty())
     }
 }

@@ -6,10 +6,12 @@ use std::net::{Shutdown, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use crate::config::plan::Protocol;
 use crate::control::Cut;
 use crate::control::ledger::Seat;
-use crate::fault::Direction;
+use crate::fault::passage::Bearings;
 use crate::fault::pipeline::Owner;
+use crate::fault::{Direction, Spec};
 use crate::journal::{Closing, Event, FaultTotal, Limit, Reason, count};
 use crate::shell::clock::Clock;
 use crate::shell::route::Route;
@@ -77,6 +79,17 @@ impl Link {
     /// What all its faults know of it.
     pub fn owner(&self) -> Owner<'_> {
         self.route().owner(self.number, self.clock)
+    }
+
+    /// What is known of a direction when its faults are put in force.
+    pub fn bearings<'a>(
+        &self,
+        owner: &'a Owner<'a>,
+        direction: Direction,
+        faults: &'a [Spec],
+    ) -> Bearings<'a> {
+        let on_http = self.route.plan.protocol == Protocol::Http;
+        Bearings { owner, direction, on_http, faults }
     }
 
     /// Where the bytes of a direction come from, and where they go.

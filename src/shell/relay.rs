@@ -20,7 +20,8 @@ use std::sync::Arc;
 
 use crate::control::{Cut, Generation};
 use crate::exchange::Turn;
-use crate::fault::pipeline::{Pipeline, Total};
+use crate::fault::passage::Passage;
+use crate::fault::pipeline::Total;
 use crate::fault::{Action, Direction, Mode, Spec, Step};
 use crate::journal::{FaultTotal, Reason};
 use crate::shell::http_half::Half;
@@ -89,7 +90,7 @@ struct Flow<'a> {
     source: &'a TcpStream,
     target: &'a TcpStream,
     generation: Arc<Generation>,
-    pipeline: Pipeline,
+    passage: Passage,
     /// True when nothing but passing bytes on is to be done.
     passes: bool,
     buffer: Option<Box<[u8]>>,
@@ -136,16 +137,17 @@ impl<'a> Flow<'a> {
         let (source, target) = link.ends(direction);
         let owner = link.owner();
         let now = if generation.faults.is_empty() { Time::ZERO } else { link.clock.now() };
-        let pipeline = Pipeline::for_direction(&owner, direction, &generation.faults, now);
-        link.route().decided(link.number, direction.as_str(), generation.version, &pipeline);
+        let passage = Passage::new(&link.bearings(&owner, direction, &generation.faults), now);
+        let (version, word) = (generation.version, direction.as_str());
+        link.route().decided(link.number, word, version, passage.decisions());
         Flow {
             link,
             direction,
             source,
             target,
             generation,
-            passes: pipeline.is_pass_through(),
-            pipeline,
+            passes: passage.is_pass_through(),
+            passage,
             buffer: None,
             pending: Pending::Nothing,
             blocked: false,
@@ -193,14 +195,14 @@ impl<'a> Flow<'a> {
         }
         let now = self.link.clock.now();
         if self.blocked {
-            return match self.pipeline.pop_due_cut(now) {
+            return match self.passage.pop_due_cut(now) {
                 Some(step) => self.perform(step),
                 None => Ok(()),
             };
         }
         while !self.blocked {
-            let Some(step) = self.pipeline.pop_due(now) else { break };
-            let asked = self.pipeline.asked_for().filter(|at| *at > self.roomy_since);
+            let Some(step) = self.passage.pop_due(now) else { break };
+            let asked = self.passage.asked_for().filter(|at| *at > self.roomy_since);
             self.perform(step)?;
             if let Some(at) = asked.filter(|_| !self.blocked) {
                 let late = self.link.clock.now() - at;
@@ -208,7 +210,7 @@ impl<'a> Flow<'a> {
             }
         }
         self.note_effects();
-        self.passes = !self.blocked && self.pipeline.is_pass_through(); // after a change, maybe
+        self.passes = !self.blocked && self.passage.is_pass_through(); // after a change, maybe
         Ok(())
     }
 
@@ -338,7 +340,7 @@ impl<'a> Flow<'a> {
         self.link.moved();
         let chunk = self.buffer.as_ref().map(|buffer| buffer[..count].to_vec());
         let action = Action::Send(chunk.unwrap_or_default());
-        self.pipeline.push(Step { at: self.link.clock.now(), action });
+        self.passage.push(Step { at: self.link.clock.now(), action });
         Ok(())
     }
 
@@ -354,14 +356,14 @@ impl<'a> Flow<'a> {
             (true, Action::Finish) => self.finish(),
             (true, _) => self.end(self.link.reset_by(self.direction, true), Cut::Reset),
             (false, _) => {
-                self.pipeline.push(Step { at: self.link.clock.now(), action: end });
+                self.passage.push(Step { at: self.link.clock.now(), action: end });
                 Ok(())
             }
         }
     }
 
     fn wants_to_read(&self) -> bool {
-        let room = if self.passes { !self.blocked } else { !self.pipeline.is_full() };
+        let room = if self.passes { !self.blocked } else { !self.passage.is_full() };
         let asks = self.half.as_ref().is_none_or(|half| half.wants() && self.half_end.is_none());
         room && asks && !self.source_ended && !self.finished
     }
@@ -370,7 +372,7 @@ impl<'a> Flow<'a> {
     /// first. Tells what was found on the source.
     fn wait(&mut self) -> Result<Found, Over> {
         let reads = self.wants_to_read();
-        let due = if self.blocked { self.pipeline.next_cut() } else { self.pipeline.next_due() };
+        let due = if self.blocked { self.passage.next_cut() } else { self.passage.next_due() };
         let deadline = due.unwrap_or(Time::NEVER).min(self.link.deadline());
         let deadline = deadline.min(self.due_of_half());
         let timeout = match deadline {
@@ -456,9 +458,11 @@ impl<'a> Flow<'a> {
         let owner = self.link.owner();
         let now = self.link.clock.now();
         self.half.iter_mut().for_each(|half| half.release(now));
-        self.pipeline.retune(now, &owner, &self.generation.faults);
+        let faults = &self.generation.faults;
+        self.passage.retune(now, &self.link.bearings(&owner, self.direction, faults));
         let (version, direction) = (self.generation.version, self.direction.as_str());
-        self.link.route().decided(self.link.number, direction, version, &self.pipeline);
+        let decisions = self.passage.decisions();
+        self.link.route().decided(self.link.number, direction, version, decisions);
         self.passes = false; // what the change released leaves first
         self.keep_pending();
         self.write_due()
@@ -500,7 +504,7 @@ impl<'a> Flow<'a> {
     }
 
     fn reason_of_end(&self) -> Reason {
-        match self.pipeline.is_ended_by_fault() {
+        match self.passage.is_ended_by_fault() {
             true => Reason::Fault,
             false => self.reason_of_half(),
         }
@@ -513,9 +517,10 @@ impl<'a> Flow<'a> {
 
     /// Tells what faults did for the first time, and counts what they took out.
     fn note_effects(&mut self) {
-        self.discard(self.pipeline.swallowed_bytes());
-        for effect in self.pipeline.take_effects() {
-            self.link.route().acted(self.link.number, self.direction.as_str(), &effect);
+        self.discard(self.passage.swallowed_bytes());
+        for (drawn, effect) in self.passage.take_effects() {
+            let (route, direction) = (self.link.route(), self.direction.as_str());
+            route.acted(self.link.number, direction, drawn.as_ref(), &effect);
         }
     }
 
@@ -531,6 +536,6 @@ impl<'a> Flow<'a> {
             total,
             shadow: spec.how.mode == Mode::Shadow,
         };
-        self.link.add_totals(self.pipeline.totals().into_iter().map(sums));
+        self.link.add_totals(self.passage.totals().into_iter().map(sums));
     }
 }

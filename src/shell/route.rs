@@ -10,8 +10,11 @@ use crossbeam_channel::Receiver;
 use crate::config::plan::{self, Protocol};
 use crate::control::Live;
 use crate::control::ledger::Ledger;
+use crate::fault::course::Course;
 use crate::fault::desk::Desk;
-use crate::fault::pipeline::{Effect, Owner, Pipeline};
+use crate::fault::lot::Decision;
+use crate::fault::passage::Drawn;
+use crate::fault::pipeline::{Effect, Owner};
 use crate::fault::{Place, Spec};
 use crate::journal::{Counters, Event, Injection, Journal, Note, Refusal, count, events};
 use crate::shell::clock::Clock;
@@ -112,7 +115,7 @@ impl Route {
     /// What all faults of a connection know of it.
     pub fn owner(&self, connection: u64, clock: Clock) -> Owner<'_> {
         let began = clock.began(self.shared.epoch);
-        Owner { seed: self.shared.seed, route: &self.plan.name, connection, began }
+        Owner { seed: self.shared.seed, route: &self.plan.name, connection, began, request: None }
     }
 
     /// Tells what happened on a connection.
@@ -130,7 +133,13 @@ impl Route {
 
     /// Counts and tells what a fault did for the first time in this direction of a connection.
     /// What it did to the opening is in the log already.
-    pub fn acted(&self, connection: u64, direction: &'static str, effect: &Effect) {
+    pub fn acted(
+        &self,
+        connection: u64,
+        direction: &'static str,
+        drawn: Option<&Drawn>,
+        effect: &Effect,
+    ) {
         self.counters().acted(&effect.fault, effect.kind, effect.shadow);
         let is_opening = direction == Place::Connection.as_str();
         let injection = Injection {
@@ -140,6 +149,7 @@ impl Route {
             deed: effect.deed,
             offset: (!is_opening).then_some(effect.offset),
             shadow: effect.shadow,
+            drawn,
         };
         let event = Event::Injected(&injection);
         match is_opening {
@@ -152,15 +162,32 @@ impl Route {
     }
 
     /// Tells who reads the stream what was decided about the faults of a pipeline.
-    pub fn decided(
+    pub fn decided<'a>(
         &self,
         connection: u64,
         direction: &'static str,
         generation: u64,
-        pipeline: &Pipeline,
+        decisions: impl Iterator<Item = Decision<'a>>,
     ) {
         let place = events::Place { route: &self.plan.name, connection, direction, generation };
-        self.shared.journal.decided(&place, pipeline.decisions());
+        self.shared.journal.decided(&place, decisions);
+    }
+
+    /// Tells who reads the stream what came of each fault for a request of a connection; both are
+    /// given by their numbers.
+    pub fn judged(&self, (connection, request): (u64, u64), generation: u64, course: &Course) {
+        let place = events::Asked { route: &self.plan.name, connection, request };
+        self.shared.journal.judged(&place, generation, course);
+    }
+
+    /// Counts what was decided about a request that is over, and tells who reads the stream. What
+    /// acts on bytes does both itself.
+    pub fn carried_out(&self, (connection, request): (u64, u64), course: &Course) {
+        let place = events::Asked { route: &self.plan.name, connection, request };
+        for decided in course.decided.iter().filter(|decided| !decided.on_bytes) {
+            self.counters().acted(&decided.fault, decided.kind.name, decided.shadow);
+            self.shared.journal.carried_out(&place, course, decided);
+        }
     }
 
     /// Resets a client that is not served, counts it and tells it.

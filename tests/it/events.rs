@@ -257,7 +257,7 @@ fn silence_has_a_heartbeat() {
 }
 
 /// A file for one test.
-fn file(name: &str) -> PathBuf {
+pub(crate) fn file(name: &str) -> PathBuf {
     let path = std::env::temp_dir().join(format!("chaos-proxy-{}-{name}", std::process::id()));
     let _ = std::fs::remove_file(&path); // mostly not there
     path
@@ -346,7 +346,7 @@ fn a_full_disk_is_told_once_and_counted() {
 }
 
 /// What `replay` says of a file.
-fn replayed(path: &Path, more: &[&str]) -> (Option<i32>, String) {
+pub(crate) fn replayed(path: &Path, more: &[&str]) -> (Option<i32>, String) {
     let said = binary::run(&[&["replay", path.to_str().unwrap()], more].concat(), "");
     assert!(said.err.is_empty() || said.code == Some(2), "{said:?}");
     (said.code, said.out + &said.err)

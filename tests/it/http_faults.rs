@@ -255,7 +255,7 @@ fn faults_change_between_requests() {
     });
 }
 
-/// Faults of the stream act on an http route as on any other.
+/// Faults of the stream act on an http route as on any other, and the answer tells.
 #[test]
 fn faults_of_the_stream_act_too() {
     let upstream = web(told);
@@ -266,6 +266,7 @@ fn faults_of_the_stream_act_too() {
     let begun = Instant::now();
     let client: TcpStream = proxy.connect();
     (&client).write_all(GET.as_bytes()).unwrap();
-    expect(&client, &ok("GET /a 0"));
+    expect(&client, "HTTP/1.1 200 OK\r\nContent-Length: 8\r\n");
+    expect(&client, "X-Chaos-Faults: latency;latency=40ms;direction=both\r\n\r\nGET /a 0");
     assert_took(begun.elapsed(), 80, 140, "there and back");
 }

@@ -59,6 +59,8 @@ mod events;
 
 mod http_faults;
 
+mod http_messages;
+
 mod http_corpus;
 
 mod dist;

@@ -8,7 +8,7 @@
 use super::{Flow, Over, Pending};
 use crate::control::Cut;
 use crate::exchange::{Ended, Turn};
-use crate::fault::course::Decided;
+use crate::fault::passage::Drawn;
 use crate::fault::{Action, Direction, Step};
 use crate::journal::{Answered, Event, Reason};
 use crate::shell::http_half::Seen;
@@ -53,7 +53,22 @@ impl Flow<'_> {
         }
     }
 
-    fn put_out(&mut self, out: Vec<u8>) -> Result<(), Over> {
+    /// Writes what came out of the half, or gives it to the faults: of each message to its own.
+    fn put_out(&mut self, mut out: Vec<u8>) -> Result<(), Over> {
+        let marks = self.half.as_mut().map_or_else(Vec::new, |half| half.take_marks());
+        let mut from = 0;
+        for mark in marks {
+            let rest = out.split_off(mark.at - from);
+            from = mark.at;
+            self.passes = false; // what is pending leaves first
+            self.put(out)?;
+            self.turn_to(mark.drawn.as_ref());
+            out = rest;
+        }
+        self.put(out)
+    }
+
+    fn put(&mut self, out: Vec<u8>) -> Result<(), Over> {
         if out.is_empty() {
             self.spare = out;
             return Ok(());
@@ -64,8 +79,15 @@ impl Flow<'_> {
             return self.write_pending();
         }
         self.count(0);
-        self.pipeline.push(Step { at: self.link.clock.now(), action: Action::Send(out) });
+        self.passage.push(Step { at: self.link.clock.now(), action: Action::Send(out) });
         Ok(())
+    }
+
+    /// What is put out from here on belongs to another message.
+    fn turn_to(&mut self, drawn: Option<&Drawn>) {
+        let (now, owner) = (self.link.clock.now(), self.link.owner());
+        let bearings = self.link.bearings(&owner, self.direction, &self.generation.faults);
+        self.passage.turn_to(now, &bearings, drawn);
     }
 
     /// Keeps the memory of written bytes for what comes next, if the buffer is as large.
@@ -104,7 +126,7 @@ impl Flow<'_> {
             Turn::Reset => Action::Reset,
         };
         if !std::mem::replace(&mut self.half_ended, true) {
-            self.pipeline.push(Step { at: self.link.clock.now(), action });
+            self.passage.push(Step { at: self.link.clock.now(), action });
         }
         Ok(())
     }
@@ -156,11 +178,11 @@ impl Flow<'_> {
         let Some(half) = &mut self.half else { return };
         for done in half.take_done() {
             let decided = done.course.as_ref().map_or(&[][..], |course| &course.decided);
-            self.link.route().counters().answered(done.status, done.by_upstream);
+            let route = self.link.route();
+            route.counters().answered(done.status, done.by_upstream);
             self.faulty |= done.ended_by_fault;
-            for decided in decided {
-                let Decided { fault, kind, shadow, .. } = decided;
-                self.link.route().counters().acted(fault, kind, *shadow);
+            if let Some(course) = &done.course {
+                route.carried_out((self.link.number, done.number), course);
             }
             if decided.is_empty() && done.refused.is_none() {
                 continue;
