@@ -157,6 +157,7 @@ fn edit_proxy(name: &str, body: &[u8], routes: &dyn Routes) -> Result<Reply, Fai
     let edit = RouteEdit {
         listen: text(proxy.listen),
         upstream: text(proxy.upstream),
+        protocol: proxy.protocol,
         enabled: proxy.enabled,
     };
     let route = routes.edit(name, edit).map_err(Failure::Refused)?;

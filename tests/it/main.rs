@@ -59,6 +59,8 @@ mod events;
 
 mod http_faults;
 
+mod http_proxies;
+
 mod http_corpus;
 
 mod dist;

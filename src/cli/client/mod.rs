@@ -89,6 +89,8 @@ pub enum Task {
         listen: String,
         /// Where it leads to; the server judges it.
         upstream: String,
+        /// What it speaks; the server has a default, and judges it.
+        protocol: Option<String>,
     },
     /// Disable it when it is enabled, enable it when it is not.
     Toggle {

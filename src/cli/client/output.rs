@@ -8,7 +8,10 @@ use super::Task;
 pub(super) fn text(task: &Task, answer: &Value) -> String {
     match task {
         Task::List => answer.as_object().into_iter().flatten().map(proxy_line).collect(),
-        Task::Inspect { .. } => list(answer, "toxics").iter().map(toxic_line).collect(),
+        Task::Inspect { .. } => {
+            let toxics = list(answer, "toxics").iter().map(toxic_line);
+            beyond_tcp(answer).map(|text| format!("{text}\n")).into_iter().chain(toxics).collect()
+        }
         Task::Create { proxy, .. } => format!("Created new proxy {proxy}\n"),
         Task::Delete { proxy } => format!("Deleted proxy {proxy}\n"),
         Task::Toggle { proxy } => format!("Proxy {proxy} is now {}\n", enabled(answer)),
@@ -61,7 +64,13 @@ pub(super) fn refusal(status: u16, body: &[u8]) -> String {
 fn proxy_line((name, proxy): (&String, &Value)) -> String {
     let (listen, upstream) = (word(proxy, "listen"), word(proxy, "upstream"));
     let (enabled, toxics) = (enabled(proxy), list(proxy, "toxics").len());
-    format!("{name}\t{listen}\t{upstream}\t{enabled}\t{toxics}\n")
+    let protocol = beyond_tcp(proxy).map(|text| format!("\t{text}")).unwrap_or_default();
+    format!("{name}\t{listen}\t{upstream}\t{enabled}\t{toxics}{protocol}\n")
+}
+
+/// `protocol=http` for a proxy that says so; toxiproxy-cli has no place for it.
+fn beyond_tcp(proxy: &Value) -> Option<String> {
+    proxy["protocol"].as_str().map(|protocol| format!("protocol={protocol}"))
 }
 
 fn toxic_line(toxic: &Value) -> String {
@@ -110,10 +119,10 @@ mod tests {
             "b": {"name": "b", "listen": "127.0.0.1:1", "upstream": "h:2", "enabled": true,
                   "toxics": [{}, {}]},
             "a": {"name": "a", "listen": "[::]:3", "upstream": "h:4", "enabled": false,
-                  "toxics": []},
+                  "protocol": "http", "toxics": []},
             "Z": {},
         });
-        let expected = "Z\t\t\tdisabled\t0\na\t[::]:3\th:4\tdisabled\t0\n\
+        let expected = "Z\t\t\tdisabled\t0\na\t[::]:3\th:4\tdisabled\t0\tprotocol=http\n\
                         b\t127.0.0.1:1\th:2\tenabled\t2\n";
         assert_eq!(text(&Task::List, &answer), expected);
         for nothing in [json!({}), json!([]), json!(null)] {
@@ -137,6 +146,8 @@ mod tests {
             x\ttype=x\tstream=upstream\ttoxicity=0.30\tattributes=[\trate=0.5\tto=a b\t]\n";
         assert_eq!(text(&proxy("p"), &answer), expected);
         assert_eq!(text(&proxy("p"), &json!({"toxics": null})), "");
+        let http = json!({"protocol": "http", "toxics": [{"name": "x"}]});
+        assert!(text(&proxy("p"), &http).starts_with("protocol=http\nx\ttype="));
     }
 
     #[test]

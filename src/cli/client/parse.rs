@@ -7,7 +7,7 @@ use serde_json::{Number, Value};
 use super::error::Misuse;
 use super::table::{
     ATTRIBUTE, CLIENT_COMMANDS, ClientRow, DOWNSTREAM, FLAGS, Flag, HELP, HOST, JSON, LISTEN,
-    TOXIC, TOXIC_NAME, TOXICITY, TTL, TYPE, UPSTREAM, UPSTREAM_ADDR, VERSION,
+    PROTOCOL, TOXIC, TOXIC_NAME, TOXICITY, TTL, TYPE, UPSTREAM, UPSTREAM_ADDR, VERSION,
 };
 use super::{Asked, Call, ClientVerb, Dose, Server, Stream, Style, Task};
 use crate::config;
@@ -199,6 +199,7 @@ impl Given {
                 proxy: proxy()?,
                 listen: self.needed(verb, &LISTEN)?,
                 upstream: self.needed(verb, &UPSTREAM_ADDR)?,
+                protocol: self.value(&PROTOCOL).map(str::to_owned),
             },
             ClientVerb::ToxicAdd => Task::AddToxic {
                 proxy: proxy()?,
