@@ -33,7 +33,7 @@ pub(super) enum Failure {
     MissingField(&'static str, String),
     /// Holds where.
     BadStream(String),
-    /// Holds where.
+    /// Holds where, and why if that is known.
     BadType(String),
     /// The proxy is there, the toxic is not.
     NoToxic,
@@ -225,7 +225,11 @@ pub(super) fn toxic(
     let both = spot.field(entries, "direction", Json::text)?;
     let edit = ToxicEdit::read(json, spot)?;
     let direction = direction(stream).ok_or_else(|| Failure::BadStream(spot.at.clone()))?;
-    let kind = kind.and_then(Kind::find).ok_or_else(|| Failure::BadType(spot.at.clone()))?;
+    let bad_type = || {
+        let why = kind.and_then(config::why_no_kind).map(|why| format!(": {why}"));
+        Failure::BadType(format!("{}{}", spot.at, why.unwrap_or_default()))
+    };
+    let kind = kind.and_then(Kind::find).ok_or_else(bad_type)?;
     let place = match (kind.place(protocol == Protocol::Http), both) {
         (None, _) => return Err(needs_http(kind, spot)),
         (Some(Place::One(_) | Place::Both), Some(word)) if word == Place::Both.as_str() => {
