@@ -39,6 +39,14 @@ pub fn is_meant(args: &[OsString]) -> bool {
     false
 }
 
+/// True when what goes wrong is to be told as JSON, whatever else the arguments say.
+pub fn wants_json(args: &[OsString]) -> bool {
+    let is_switch = |arg: &OsString| {
+        matches!(arg.to_str(), Some("--json" | "-json" | "--json=true" | "-json=true"))
+    };
+    args.iter().take_while(|arg| *arg != "--").any(is_switch)
+}
+
 /// What `args`, without the name of the program, and the environment ask for.
 pub fn parse(
     args: impl Iterator<Item = OsString>,

@@ -227,8 +227,11 @@ pub(super) static HOST: Flag = Flag {
     ..SWITCH
 };
 
-pub(super) static JSON: Flag =
-    Flag { names: &["json"], about: "print the server's JSON as it comes", ..SWITCH };
+pub(super) static JSON: Flag = Flag {
+    names: &["json"],
+    about: "print the server's JSON as it comes; on stderr, errors as JSON",
+    ..SWITCH
+};
 
 pub(super) static HELP: Flag =
     Flag { names: &["help"], about: "explain the command it follows", ..SWITCH };
