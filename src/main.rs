@@ -24,7 +24,7 @@ extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int {
     sys::ignore_signals();
     let code = match cli::parse_called(args, &|name| env::var_os(name)) {
         Ok(command) => cli::execute(command),
-        Err(error) => cli::Failure::usage(&error).tell(),
+        Err(error) => cli::Failure::misuse(&error).tell(),
     };
     c_int::from(code)
 }

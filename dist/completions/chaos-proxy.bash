@@ -5,7 +5,7 @@ _chaos_proxy() {
     COMPREPLY=()
     local current=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]}
     case $before in
-        --admin | --attribute | --bind | --drop-rate | --event-log | --from | --grace-ms | --header | --host | --latency-ms | --listen | --route | --seed | --timeout-ms | --tox | --toxicName | --toxicity | --ttl | --type | --wait | -H | -a | -l | -n | -t) :; return 0 ;;
+        --admin | --attribute | --bind | --drop-rate | --event-log | --from | --grace-ms | --header | --host | --latency-ms | --listen | --protocol | --route | --seed | --timeout-ms | --tox | --toxicName | --toxicity | --ttl | --type | --wait | -H | -a | -l | -n | -t) :; return 0 ;;
         --log-level) COMPREPLY=($(compgen -W "error warn info debug trace" -- "$current")); return 0 ;;
         --log-format) COMPREPLY=($(compgen -W "text json" -- "$current")); return 0 ;;
         --config | -c) COMPREPLY=($(compgen -f -- "$current")); return 0 ;;
@@ -30,7 +30,7 @@ _chaos_proxy() {
         'help') words='--help -h --version -V' ;;
         'list') words='--host --json --help --version' ;;
         'inspect') words='--host --json --help --version' ;;
-        'create') words='--listen -l --upstream -u --host --json --help --version' ;;
+        'create') words='--listen -l --upstream -u --protocol --host --json --help --version' ;;
         'toggle') words='--host --json --help --version' ;;
         'delete') words='--host --json --help --version' ;;
         'toxic add') words='--toxicName -n --type -t --toxicity --tox --ttl --attribute -a --upstream -u --downstream -d --host --json --help --version' ;;

@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::control::routes::{EditFaults, Refused, RouteEdit, RouteView, Routes};
+use crate::control::routes::{EditFaults, Refused, RouteEdit, RouteView, Routes, check_fit};
 
 /// An address that something else listens on.
 pub(super) const TAKEN: &str = "127.0.0.1:1";
@@ -77,7 +77,9 @@ impl Routes for Fake {
     fn ensure(&self, wanted: RouteView) -> Result<RouteView, Refused> {
         if let Some(known) = self.get(&wanted.name) {
             let listen = resolve(&wanted.listen, 0);
-            if listen.as_ref() == Ok(&known.listen) && known.upstream == wanted.upstream {
+            let own = (&known.upstream, known.protocol);
+            let is_same = own == (&wanted.upstream, wanted.protocol);
+            if listen.as_ref() == Ok(&known.listen) && is_same {
                 return Ok(known);
             }
             self.delete(&wanted.name)?;
@@ -91,6 +93,8 @@ impl Routes for Fake {
         let listen = edit.listen.map(|listen| resolve(&listen, all.len())).transpose();
         next.listen = listen.map_err(Refused::CannotListen)?.unwrap_or(next.listen);
         next.upstream = edit.upstream.unwrap_or(next.upstream);
+        next.protocol = edit.protocol.unwrap_or(next.protocol);
+        check_fit(&next.faults, next.protocol)?;
         next.enabled = edit.enabled.unwrap_or(next.enabled);
         if next.enabled {
             next = start(&all, next)?;

@@ -173,6 +173,9 @@ fn hostile_values_are_refused() {
     let body = format!("{{}}{}", " ".repeat(BODY_BYTES_MAX - 2));
     assert_eq!(ask("/proxies/p", &body), 200);
     assert_eq!(ask("/proxies/p", &format!("{body} ")), 413);
+    let large = bytes_request("POST", "/populate", format!("{body} ").as_bytes(), &[]);
+    let expected = r#"413 json {"error":"the body is too large (at most 1048576 bytes)","status":413,"proxies":[]}"#;
+    assert_eq!(line(&handle(&large, &routes, &options)), expected);
 }
 
 #[test]

@@ -33,7 +33,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::control::routes::Routes;
 use crate::dice::{Dice, Key};
-use crate::http::{Reply, Request};
+use crate::http::{Reject, Reply, Request, TOO_LARGE};
 
 pub use access::Token;
 pub use toxiproxy::populate_file;
@@ -135,13 +135,24 @@ pub fn handle(request: &Request, routes: &dyn Routes, options: &AdminOptions) ->
     }
 }
 
+/// The answer to what could not be read to its end. From a whole head on it is the API that
+/// refuses it, in the format of its errors; before that, a server of HTTP, with a line of text.
+pub fn refusal(reject: Reject, known: Option<&Request>) -> Reply {
+    let text = match reject == TOO_LARGE {
+        true => format!("{} (at most {BODY_BYTES_MAX} bytes)", reject.reason),
+        false => format!("bad request body: {}", reject.reason),
+    };
+    match known.map(|request| find(&request.method, &request.segments)) {
+        Some(Ok(Call::Populate)) => toxiproxy::populated(Err((reject.status, &text)), &[]),
+        Some(Ok(_)) => error(reject.status, &text),
+        Some(Err(_)) | None => reject.reply(),
+    }
+}
+
 /// What is answered whatever is asked for.
 fn before_routing(request: &Request, options: &AdminOptions) -> Option<Reply> {
     if request.body.len() > BODY_BYTES_MAX {
-        return Some(error(
-            413,
-            &format!("the body is too large (at most {BODY_BYTES_MAX} bytes)"),
-        ));
+        return Some(refusal(TOO_LARGE, Some(request)));
     }
     access::refuse_host(request, options)
         .or_else(|| probe(request, options))

@@ -3,6 +3,7 @@
 use std::fmt::{self, Write};
 
 use super::wire::is_inside;
+use crate::config::plan::Protocol;
 use crate::config::shape;
 use crate::control::routes::RouteView;
 use crate::fault::attr::{Attr, Bare, Value};
@@ -81,7 +82,11 @@ pub(super) fn print_proxy(route: &RouteView, out: &mut String) {
         print_key(if index == 0 { '{' } else { ',' }, key, out);
         print_text(text, out);
     }
-    write_to(out, format_args!(",\"enabled\":{},\"toxics\":", route.enabled));
+    write_to(out, format_args!(",\"enabled\":{}", route.enabled));
+    if route.protocol == Protocol::Http {
+        out.push_str(",\"protocol\":\"http\"");
+    }
+    print_key(',', "toxics", out);
     print_toxics(&route.faults, out);
     out.push('}');
 }

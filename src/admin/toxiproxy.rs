@@ -107,18 +107,26 @@ fn populate(body: &[u8], routes: &dyn Routes) -> Reply {
         }
         Ok(())
     });
+    match failure {
+        Ok(()) => populated(Ok(()), &done),
+        Err(failure) => populated(Err((failure.status(), &failure.to_string())), &done),
+    }
+}
+
+/// The answer of `/populate`: the proxies that are there, and why it went no further.
+pub(super) fn populated(outcome: Result<(), (u16, &str)>, done: &[RouteView]) -> Reply {
     let mut body = String::from("{");
-    let status = match failure {
+    let status = match outcome {
         Ok(()) => 201,
-        Err(failure) => {
+        Err((status, text)) => {
             body.push_str("\"error\":");
-            print::print_text(&failure.to_string(), &mut body);
-            body.push_str(&format!(",\"status\":{},", failure.status()));
-            failure.status()
+            print::print_text(text, &mut body);
+            body.push_str(&format!(",\"status\":{status},"));
+            status
         }
     };
     body.push_str("\"proxies\":");
-    print::print_list(&done, print::print_proxy, &mut body);
+    print::print_list(done, print::print_proxy, &mut body);
     body.push('}');
     json_reply(status, body)
 }
@@ -157,6 +165,7 @@ fn edit_proxy(name: &str, body: &[u8], routes: &dyn Routes) -> Result<Reply, Fai
     let edit = RouteEdit {
         listen: text(proxy.listen),
         upstream: text(proxy.upstream),
+        protocol: proxy.protocol,
         enabled: proxy.enabled,
     };
     let route = routes.edit(name, edit).map_err(Failure::Refused)?;

@@ -5,7 +5,8 @@
 //! before there are directions, is listed as `downstream` with the truth beside it under
 //! `direction`, which clients pass over and which is understood when it comes back; the same goes
 //! for `mode`, `sampling`, `enabled` and the triggers where they are not the usual ones. Letters of
-//! `stream` are told in lower case, however they came; a default name keeps them.
+//! `stream` are told in lower case, however they came; a default name keeps them. A proxy has
+//! `protocol` beside what Toxiproxy knows, told when it is not `tcp`.
 
 use std::fmt;
 use std::sync::Arc;
@@ -32,7 +33,7 @@ pub(super) enum Failure {
     MissingField(&'static str, String),
     /// Holds where.
     BadStream(String),
-    /// Holds where.
+    /// Holds where, and why if that is known.
     BadType(String),
     /// The proxy is there, the toxic is not.
     NoToxic,
@@ -58,7 +59,9 @@ impl Failure {
             | Failure::BadType(_)
             | Failure::TooMany(..) => 400,
             Failure::NoToxic | Failure::Refused(Refused::NoSuchRoute) => 404,
-            Failure::ToxicExists(_) | Failure::Refused(Refused::NameTaken) => 409,
+            Failure::ToxicExists(_) | Failure::Refused(Refused::NameTaken | Refused::Unfit(_)) => {
+                409
+            }
             Failure::Refused(Refused::CannotListen(_) | Refused::Exhausted(_))
             | Failure::Reset(_) => 500,
         }
@@ -146,6 +149,7 @@ pub(super) struct ProxyIn<'a> {
     name: Option<&'a str>,
     pub(super) listen: Option<&'a str>,
     pub(super) upstream: Option<&'a str>,
+    pub(super) protocol: Option<Protocol>,
     pub(super) enabled: Option<bool>,
     toxics: &'a [Json],
 }
@@ -157,8 +161,20 @@ pub(super) fn proxy<'a>(json: &'a Json, spot: &Spot) -> Result<ProxyIn<'a>, Fail
         name: spot.field(entries, "name", name)?,
         listen: spot.field(entries, "listen", Json::text)?,
         upstream: spot.field(entries, "upstream", Json::text)?,
+        protocol: spot.field(entries, "protocol", protocol)?,
         enabled: spot.field(entries, "enabled", Json::truth)?,
         toxics: spot.field(entries, "toxics", Json::list)?.unwrap_or_default(),
+    })
+}
+
+/// The protocol with this word.
+fn protocol(json: &Json) -> Result<Protocol, String> {
+    let word = json.text()?;
+    let known = Protocol::WORDS.iter().find(|(own, _)| *own == word);
+    known.map(|(_, protocol)| *protocol).ok_or_else(|| {
+        let words = || Protocol::WORDS.iter().map(|(own, _)| *own);
+        let (all, near) = (words().collect::<Vec<_>>().join(", "), did_you_mean(word, words()));
+        format!("{} ({all}{near})", quoted(word))
     })
 }
 
@@ -177,9 +193,9 @@ impl ProxyIn<'_> {
         if self.toxics.len() > FAULTS_MAX {
             return Err(Failure::TooMany("toxics", FAULTS_MAX));
         }
-        let mut faults = Vec::new();
+        let (mut faults, protocol) = (Vec::new(), self.protocol.unwrap_or_default());
         for (index, json) in self.toxics.iter().enumerate() {
-            let spec = toxic(json, &spot.of_toxic(index), Protocol::Tcp, &faults)?;
+            let spec = toxic(json, &spot.of_toxic(index), protocol, &faults)?;
             faults.push(spec);
         }
         let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
@@ -187,7 +203,7 @@ impl ProxyIn<'_> {
             name: text(self.name),
             listen: text(self.listen),
             upstream: text(self.upstream),
-            protocol: Protocol::Tcp,
+            protocol,
             enabled: self.enabled.unwrap_or(true),
             faults,
         })
@@ -209,7 +225,11 @@ pub(super) fn toxic(
     let both = spot.field(entries, "direction", Json::text)?;
     let edit = ToxicEdit::read(json, spot)?;
     let direction = direction(stream).ok_or_else(|| Failure::BadStream(spot.at.clone()))?;
-    let kind = kind.and_then(Kind::find).ok_or_else(|| Failure::BadType(spot.at.clone()))?;
+    let bad_type = || {
+        let why = kind.and_then(config::why_no_kind).map(|why| format!(": {why}"));
+        Failure::BadType(format!("{}{}", spot.at, why.unwrap_or_default()))
+    };
+    let kind = kind.and_then(Kind::find).ok_or_else(bad_type)?;
     let place = match (kind.place(protocol == Protocol::Http), both) {
         (None, _) => return Err(needs_http(kind, spot)),
         (Some(Place::One(_) | Place::Both), Some(word)) if word == Place::Both.as_str() => {

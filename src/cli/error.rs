@@ -57,8 +57,8 @@ pub enum UsageError {
     SurplusWord(Verb, String),
     /// `help` with a word that is no command.
     UnknownTopic(String),
-    /// The client would not understand it.
-    Client(Misuse),
+    /// The client would not understand it; with true, a program wants to know.
+    Client(Misuse, bool),
 }
 
 impl fmt::Display for UsageError {
@@ -117,7 +117,7 @@ impl fmt::Display for UsageError {
                 let usage = verb.row().usage[0];
                 write!(out, "{word:?}: unexpected (write chaos-proxy {usage})")
             }
-            UsageError::Client(misuse) => misuse.fmt(out),
+            UsageError::Client(misuse, _) => misuse.fmt(out),
             UsageError::ToxiproxyServer(misuse) => {
                 write!(out, "{misuse}\n{}", toxiproxy_server::usage("toxiproxy-server").trim_end())
             }

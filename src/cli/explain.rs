@@ -8,7 +8,7 @@ use super::serve::{Failure, print, read_plan};
 use super::{ExplainAsked, RunOptions};
 use crate::config::plan::{Plan, Protocol, Route};
 use crate::fault::exchange::Facts;
-use crate::fault::odds::{Stand, odds};
+use crate::fault::odds::{Share, Stand, odds};
 use crate::fault::{Mode, Spec};
 use crate::http::{Head, HeadReader, Limits};
 use crate::units::Time;
@@ -82,8 +82,8 @@ fn told(spec: &Spec, stand: &Stand) -> String {
     }
 }
 
-/// The line of `check`: on what share of the requests each fault acts that it is for, given that
-/// the others are for them, too. None for a route without such faults.
+/// The line of `check`: on what share of the requests that it is for each fault acts, and on what
+/// share of all requests none does. None for a route without such faults.
 pub(super) fn shares(route: &Route) -> Option<String> {
     let (stands, untouched) = odds(&route.faults, None);
     let share = |(spec, stand): (&Spec, &Stand)| match stand {
@@ -95,14 +95,18 @@ pub(super) fn shares(route: &Route) -> Option<String> {
     let shares: Vec<String> = route.faults.iter().zip(&stands).filter_map(share).collect();
     let none = percent(untouched);
     (!shares.is_empty()).then(|| {
-        format!("of the requests that all of them are for: {}, none {none}", shares.join(", "))
+        let shares = shares.join(", ");
+        format!("of the requests that each is for: {shares}; of all requests, none acts on {none}")
     })
 }
 
-/// At most two digits behind the point.
-fn percent(share: f64) -> String {
-    let text = format!("{:.2}", share * 100.0);
-    format!("{}%", text.trim_end_matches('0').trim_end_matches('.'))
+/// At most two digits behind the point; two numbers where it depends on the requests.
+fn percent(share: Share) -> String {
+    let [from, to] = [share.from, share.to].map(|share| {
+        let text = format!("{:.2}", share * 100.0);
+        format!("{}%", text.trim_end_matches('0').trim_end_matches('.'))
+    });
+    if from == to { from } else { format!("{from}..{to}") }
 }
 
 #[cfg(test)]
@@ -122,7 +126,9 @@ mod tests {
             {"type": "http_error", "name": "big", "match": {"minBody": 10}},
             {"type": "http_error", "name": "x", "match": {"header": {"X-A": "1"}}},
             {"type": "lose_response", "mode": "shadow", "probability": 0.125},
-            {"type": "latency"}]}]}"#;
+            {"type": "latency"},
+            {"type": "slicer", "match": {"path": "/tea/*"}, "direction": "upstream"},
+            {"type": "loss", "probability": 0.1}]}]}"#;
 
     fn explained(request: &str, headers: &[&str]) -> String {
         let headers = headers.iter().map(|header| (*header).to_owned()).collect();
@@ -148,6 +154,8 @@ GET /tea/1 on \"api\":
   x                   no: match.header.X-A does not hold, http_error
   lose_response       0%, in shadow mode
   latency_downstream  not by request: downstream, latency
+  slicer_upstream     0%, slicer
+  loss_downstream     10%, loss
   (none of them)      0%
 ";
         assert_eq!(explained("/tea/1?q=1", &[]), expected);
@@ -171,8 +179,10 @@ GET /tea/1 on \"api\":
     #[test]
     fn check_tells_the_shares() {
         let plan = crate::config::read(CONFIG.as_bytes()).unwrap();
-        let expected = "of the requests that all of them are for: http_delay 50%, http_error 20%, \
-                        http_timeout 10%, tea 70%, post 0%, big 0%, x 0%, none 0%";
+        let expected = "of the requests that each is for: http_delay 50%, http_error 20%, \
+                        http_timeout 10%, tea 70%, post 0%..70%, big 0%..70%, x 0%..70%, \
+                        slicer_upstream 0%, loss_downstream 10%; \
+                        of all requests, none acts on 0%..31.5%";
         assert_eq!(shares(&plan.routes[0]).as_deref(), Some(expected));
     }
 }

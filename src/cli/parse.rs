@@ -96,7 +96,10 @@ fn for_client(
     env: Env<'_>,
     style: Style,
 ) -> Result<Command, UsageError> {
-    client::parse(args, env, style).map(Command::Client).map_err(UsageError::Client)
+    let args: Vec<OsString> = args.collect();
+    let json = client::wants_json(&args);
+    let asked = client::parse(args.into_iter(), env, style);
+    asked.map(Command::Client).map_err(|misuse| UsageError::Client(misuse, json))
 }
 
 /// The arguments, sorted into options and words; nothing is judged beyond its shape.

@@ -8,7 +8,10 @@ use std::sync::Arc;
 
 use super::signals::Signals;
 use super::toxiproxy_server::{self, ServerAsked};
-use super::{Command, Overrides, RunOptions, Source, admin, client, demo, explain, health, replay};
+use super::{
+    Command, Overrides, RunOptions, Source, UsageError, admin, client, demo, explain, health,
+    replay,
+};
 use crate::admin::Metrics;
 use crate::config::plan::{Admin, Plan, Shutdown};
 use crate::config::{self, SIZE_MAX};
@@ -68,6 +71,22 @@ impl Failure {
     /// It was valid, and could not be done.
     pub fn could_not_run(error: &impl Display) -> Failure {
         Failure { lines: vec![format!("chaos-proxy: {error}")], code: COULD_NOT_RUN }
+    }
+
+    /// The same for a program.
+    pub(super) fn could_not_run_json(error: String) -> Failure {
+        Failure { lines: vec![error], code: COULD_NOT_RUN }
+    }
+
+    /// The command line cannot be understood; told as it asks for.
+    pub fn misuse(error: &UsageError) -> Failure {
+        match error {
+            UsageError::Client(misuse, true) => {
+                let lines = vec![client::error_json(&misuse.to_string(), None)];
+                Failure { lines, code: NOT_VALID }
+            }
+            _ => Failure::usage(error),
+        }
     }
 
     fn not_valid(problems: &Problems, source: &str) -> Failure {

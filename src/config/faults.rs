@@ -167,14 +167,19 @@ fn fault(at: &At<'_>, protocol: Protocol, found: &mut Found) -> Option<Named> {
 }
 
 fn kind(name: &str, types: &str) -> Result<&'static Kind, String> {
-    if name == "reorder" || name == "duplicate" {
-        let why = "cannot be seen in a TCP byte stream: the receiver's kernel undoes it";
-        return Err(refuse(&format!("{} {why}", quoted(name)), &format!("one of {types}")));
+    if let Some(why) = why_no_kind(name) {
+        return Err(refuse(&why, &format!("one of {types}")));
     }
     Kind::find(name).ok_or_else(|| {
         let near = did_you_mean(name, ALL.iter().map(|kind| kind.name));
         refuse(&format!("unknown type {}", quoted(name)), &format!("one of {types}{near}"))
     })
+}
+
+/// Why there is no type of this name that many would look for.
+pub(super) fn why_no_kind(name: &str) -> Option<String> {
+    let why = "cannot be seen in a TCP byte stream: the receiver's kernel undoes it";
+    ["reorder", "duplicate"].contains(&name).then(|| format!("{} {why}", quoted(name)))
 }
 
 fn default_name(kind: &Kind, place: Place) -> String {

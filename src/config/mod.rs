@@ -76,6 +76,11 @@ pub fn read_match(raw: &Raw<'_>) -> Result<Match, String> {
     matching::from_raw(raw)
 }
 
+/// Why there is no fault of this type, where many would look for it.
+pub fn why_no_kind(name: &str) -> Option<String> {
+    faults::why_no_kind(name)
+}
+
 /// Reads a configuration, JSON or YAML.
 ///
 /// # Errors

@@ -133,6 +133,11 @@ pub enum Protocol {
     Http,
 }
 
+impl Protocol {
+    /// All of them, by their words.
+    pub const WORDS: &[(&str, Protocol)] = &[("tcp", Protocol::Tcp), ("http", Protocol::Http)];
+}
+
 /// What bounds the connections of a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Limits {

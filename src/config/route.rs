@@ -38,8 +38,6 @@ const KEYS: &[&str] = &[
     "faults",
 ];
 
-const PROTOCOLS: &[(&str, Protocol)] = &[("tcp", Protocol::Tcp), ("http", Protocol::Http)];
-
 /// Something, and where it was written.
 #[derive(Clone, Debug)]
 pub(super) struct Located<T> {
@@ -90,7 +88,7 @@ pub(super) fn draft(at: &At<'_>, found: &mut Found) -> Draft {
     let listen = listen(&object, found);
     let name = name(&object, listen.as_ref(), found);
     let upstream = upstream(&object, found);
-    let protocol = object.get("protocol").map(|at| at.word(PROTOCOLS, found));
+    let protocol = object.get("protocol").map(|at| at.word(Protocol::WORDS, found));
     let protocol = protocol.unwrap_or(Some(Protocol::Tcp));
     let explain = explain(&object, protocol, found);
     let limits = limits(&object, protocol, found);

@@ -4,7 +4,7 @@
 use std::fmt;
 
 use crate::config::plan::Protocol;
-use crate::fault::Spec;
+use crate::fault::{Among, Place, Spec};
 
 /// A route as it stands, or as it is wanted.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,6 +30,8 @@ pub struct RouteEdit {
     pub listen: Option<String>,
     /// Where it leads to.
     pub upstream: Option<String>,
+    /// What its connections speak.
+    pub protocol: Option<Protocol>,
     /// Whether it listens.
     pub enabled: Option<bool>,
 }
@@ -43,6 +45,8 @@ pub enum Refused {
     NameTaken,
     /// It cannot listen there; holds why: `listen tcp 127.0.0.1:80: bind: permission denied`.
     CannotListen(String),
+    /// A fault cannot be on a route of this protocol; holds which, and why.
+    Unfit(String),
     /// The system has no descriptor or thread left for the change.
     Exhausted(String),
 }
@@ -52,9 +56,33 @@ impl fmt::Display for Refused {
         match self {
             Refused::NoSuchRoute => out.write_str("proxy not found"),
             Refused::NameTaken => out.write_str("proxy already exists"),
-            Refused::CannotListen(reason) | Refused::Exhausted(reason) => out.write_str(reason),
+            Refused::CannotListen(reason) | Refused::Unfit(reason) | Refused::Exhausted(reason) => {
+                out.write_str(reason)
+            }
         }
     }
+}
+
+/// Refuses faults on a route of this protocol of which one needs the other, or would be decided
+/// elsewhere there than it is.
+pub fn check_fit(faults: &[Spec], protocol: Protocol) -> Result<(), Refused> {
+    let on_http = protocol == Protocol::Http;
+    let of_bytes = |place| matches!(place, Place::One(_) | Place::Both);
+    for spec in faults {
+        let why = match spec.kind.place(on_http) {
+            None => "needs a route that speaks HTTP",
+            Some(_) if !on_http && spec.among != Among::default() => {
+                "is for some requests only, which needs a route that speaks HTTP"
+            }
+            Some(place) if place == spec.place || (of_bytes(place) && of_bytes(spec.place)) => {
+                continue;
+            }
+            Some(_) => "is decided elsewhere on a route of the other protocol",
+        };
+        let (name, kind) = (&spec.name, spec.kind.name);
+        return Err(Refused::Unfit(format!("toxic {name:?}: {kind} {why} (remove it first)")));
+    }
+    Ok(())
 }
 
 /// Decides what becomes of a route's faults; none: they stay as they are.
@@ -72,13 +100,13 @@ pub trait Routes: Send + Sync {
     /// A new route, started when it is enabled. One that cannot listen is not kept.
     fn create(&self, wanted: RouteView) -> Result<RouteView, Refused>;
 
-    /// The route as wanted: one of the same name, listen and upstream is left untouched (faults,
-    /// connections and `enabled` too); one that differs is replaced. Wildcard addresses of one
-    /// port are the same; port 0 never is.
+    /// The route as wanted: one of the same name, listen, upstream and protocol is left untouched
+    /// (faults, connections and `enabled` too); one that differs is replaced. Wildcard addresses
+    /// of one port are the same; port 0 never is.
     fn ensure(&self, wanted: RouteView) -> Result<RouteView, Refused>;
 
-    /// Changes a route. Another listen or upstream ends its connections; one that cannot listen
-    /// stays with the new address, disabled.
+    /// Changes a route. Another listen, upstream or protocol ends its connections; one that cannot
+    /// listen stays with what is new, disabled. Its faults must fit the protocol.
     fn edit(&self, name: &str, edit: RouteEdit) -> Result<RouteView, Refused>;
 
     /// Changes the faults of a route, on new connections and on live ones. `decide` runs under

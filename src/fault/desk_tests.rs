@@ -299,10 +299,31 @@ fn the_odds_are_those_of_the_decisions() {
     let (stands, untouched) = odds(&route.faults, None);
     for (count, stand) in counts(&route).into_iter().zip(stands) {
         let Stand::Acts(share) = stand else { panic!("{stand:?}") };
-        check_share(count, share);
+        assert!((share.to - share.from).abs() < 1e-9, "{share:?}");
+        check_share(count, share.to);
     }
     let none = (0..REQUESTS).filter(|_| route.drawn("PUT /b").is_empty()).count();
-    check_share(none as f64, untouched);
+    check_share(none as f64, untouched.to);
+}
+
+/// A member of a group keeps its part of the roll, whether those before it match or not.
+#[test]
+fn the_odds_of_a_group_with_matches_are_those_of_the_decisions() {
+    let mut route = group("http_error p=40% | http_timeout p=30% | http_delay p=20%");
+    let post = Match { methods: vec!["POST".into()], ..Match::default() };
+    route.faults[0].among.matching = Some(Arc::new(post));
+    route.faults.extend(parse("lose_response p=50% name=late"));
+    route.faults[3].place = Place::Exchange;
+    let (stands, untouched) = odds(&route.faults, Some(&facts("GET /a", &NO_FIELDS)));
+    assert!(matches!(stands[0], Stand::Idle(_)), "{stands:?}");
+    let counts = counts(&route);
+    assert_eq!(counts[0], 0.0);
+    for (count, stand) in counts[1..].iter().zip(&stands[1..]) {
+        let Stand::Acts(share) = stand else { panic!("{stand:?}") };
+        check_share(*count, share.to);
+    }
+    let none = (0..REQUESTS).filter(|_| route.drawn("GET /b").is_empty()).count();
+    check_share(none as f64, untouched.to);
 }
 
 #[test]

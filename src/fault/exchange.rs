@@ -120,6 +120,12 @@ pub trait Exchange: Send {
         None
     }
 
+    /// False for one that acts in the upstream's place and lets nothing come to the client, so that
+    /// there are no bytes for the faults of the stream.
+    fn leaves_bytes(&self, _attrs: &Attrs) -> bool {
+        true
+    }
+
     /// Decides, and says what was drawn, as `status=503`; none when it does nothing after all.
     fn decide(&mut self, ask: &mut Ask<'_>) -> Option<String>;
 }

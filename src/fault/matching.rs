@@ -50,6 +50,53 @@ impl Match {
         let outside = !self.source_ips.iter().any(|net| net.contains(facts.peer));
         (outside && !self.source_ips.is_empty()).then_some(("sourceIp", ""))
     }
+
+    /// True when it is certain that it holds for every request for which `other` does.
+    pub fn covers(&self, other: &Match) -> bool {
+        let path = |own: &Glob| other.path.as_ref().is_some_and(|path| own.covers(path));
+        let header = |(name, glob): &(String, Glob)| {
+            let same = |(own, value): &(String, Glob)| {
+                own.eq_ignore_ascii_case(name) && glob.covers(value)
+            };
+            other.headers.iter().any(same)
+        };
+        let query = |(name, glob): &(String, Glob)| {
+            other.query.iter().any(|(own, value)| own == name && glob.covers(value))
+        };
+        let is_long = |min| other.min_body.is_some_and(|bytes| bytes >= min);
+        let is_told = other.min_body.or(other.max_body).is_some();
+        is_implied(&self.methods, &other.methods, |own, word| own == word)
+            && self.path.as_ref().is_none_or(path)
+            && self.headers.iter().all(header)
+            && self.query.iter().all(query)
+            && self.min_body.is_none_or(|min| is_long(min) || (min == 0 && is_told))
+            && self.max_body.is_none_or(|max| other.max_body.is_some_and(|bytes| bytes <= max))
+            && is_implied(&self.source_ips, &other.source_ips, |own, net| own.covers(*net))
+    }
+
+    /// True when it is certain that no request meets both. Fields and values of a query say
+    /// nothing of that: a request may have two of one name.
+    pub fn excludes(&self, other: &Match) -> bool {
+        let paths = self.path.as_ref().zip(other.path.as_ref());
+        let below = |max: Option<u64>, min| max.zip(min).is_some_and(|(max, min)| max < min);
+        are_apart(&self.methods, &other.methods, |a, b| a != b)
+            || paths.is_some_and(|(a, b)| a.excludes(b))
+            || below(self.max_body, other.min_body)
+            || below(other.max_body, self.min_body)
+            || are_apart(&self.source_ips, &other.source_ips, |a, b| a.excludes(*b))
+    }
+}
+
+/// True when a choice of `own` holds wherever one of `other` does; an empty list is any.
+fn is_implied<T>(own: &[T], other: &[T], covers: impl Fn(&T, &T) -> bool) -> bool {
+    let is_covered = |one: &T| own.iter().any(|own| covers(own, one));
+    own.is_empty() || (!other.is_empty() && other.iter().all(is_covered))
+}
+
+/// True when no two of both choices go together; an empty list is any.
+fn are_apart<T>(own: &[T], other: &[T], excludes: impl Fn(&T, &T) -> bool) -> bool {
+    let goes_with_none = |one: &T| other.iter().all(|other| excludes(one, other));
+    !own.is_empty() && !other.is_empty() && own.iter().all(goes_with_none)
 }
 
 fn has_query(query: Option<&str>, name: &str, glob: &Glob) -> bool {
@@ -79,6 +126,33 @@ impl Glob {
             text = &text[at + part.len()..];
         }
         true
+    }
+
+    /// True when it is certain that what is as `other` says is as this one says.
+    fn covers(&self, other: &Glob) -> bool {
+        // Where a pattern fits the text of another one, each star of that lies in a star of its
+        // own, whatever it stands for.
+        self.fits(other.0.as_bytes())
+    }
+
+    /// True when it is certain that no text is as both say.
+    fn excludes(&self, other: &Glob) -> bool {
+        let (own, others) = (self.0.as_bytes(), other.0.as_bytes());
+        match (self.has_star(), other.has_star()) {
+            (false, _) => !other.fits(own),
+            (true, false) => !self.fits(others),
+            (true, true) => {
+                let fixed = |byte: &&u8| **byte != b'*';
+                let starts = own.iter().take_while(fixed).zip(others.iter().take_while(fixed));
+                let own_end = own.iter().rev().take_while(fixed);
+                let ends = own_end.zip(others.iter().rev().take_while(fixed));
+                starts.chain(ends).any(|(own, other)| own != other)
+            }
+        }
+    }
+
+    fn has_star(&self) -> bool {
+        self.0.contains('*')
     }
 }
 
@@ -127,6 +201,17 @@ impl Net {
         let ip = ip.to_canonical();
         ip.is_ipv4() == self.ip.is_ipv4() && number(ip) & self.mask() == number(self.ip)
     }
+
+    /// True when all of the other's addresses are in it. Of two ranges, one holds the other or
+    /// none of it.
+    fn covers(self, other: Net) -> bool {
+        self.prefix <= other.prefix && self.contains(other.ip)
+    }
+
+    /// True when no address is in both.
+    fn excludes(self, other: Net) -> bool {
+        !self.contains(other.ip) && !other.contains(self.ip)
+    }
 }
 
 fn number(ip: IpAddr) -> u128 {
@@ -166,6 +251,114 @@ mod tests {
         check("**", "a", "");
         assert!(Glob("*".into()).fits(b"") && Glob(String::new()).fits(b""));
         assert!(!Glob("a*a*a*a*a*a*a*a*b".into()).fits(&[b'a'; 8000]), "in no time");
+    }
+
+    /// Every text of at most `length` of these characters.
+    fn texts(alphabet: &str, length: usize) -> Vec<String> {
+        let mut all = vec![String::new()];
+        let mut last = all.clone();
+        for _ in 0..length {
+            let longer = |text: &String| alphabet.chars().map(|c| format!("{text}{c}")).collect();
+            last = last.iter().flat_map::<Vec<String>, _>(longer).collect();
+            all.extend(last.iter().cloned());
+        }
+        all
+    }
+
+    #[test]
+    fn two_globs() {
+        let check = |a: &str, b: &str, covers: bool, excludes: bool| {
+            let (a, b) = (Glob(a.into()), Glob(b.into()));
+            assert_eq!((a.covers(&b), a.excludes(&b)), (covers, excludes), "{a:?} {b:?}");
+            assert_eq!(b.excludes(&a), excludes, "{b:?} {a:?}");
+        };
+        check("*", "/a", true, false);
+        check("/a", "/a", true, false);
+        check("/a/*", "/a/b", true, false);
+        check("/a/*", "/a/b/*", true, false);
+        check("/a/b/*", "/a/*", false, false);
+        check("/a/*", "/a/*.js", true, false);
+        check("/a/*", "/b/*", false, true);
+        check("/a/*", "/b", false, true);
+        check("/a", "/b", false, true);
+        check("*.js", "/a/*.css", false, true);
+        check("*.js", "/a/*", false, false);
+        // What is certain holds for all texts.
+        let words = texts("ab", 6);
+        let globs: Vec<(Glob, u128)> = texts("ab*", 4)
+            .into_iter()
+            .map(|text| {
+                let glob = Glob(text);
+                let fits = words.iter().map(|word| u128::from(glob.fits(word.as_bytes())));
+                let set = fits.enumerate().fold(0, |set, (bit, fits)| set | fits << bit);
+                (glob, set)
+            })
+            .collect();
+        for (a, own) in &globs {
+            for (b, other) in &globs {
+                assert!(!a.covers(b) || other & !own == 0, "{a:?} {b:?}");
+                assert!(!a.excludes(b) || own & other == 0, "{a:?} {b:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn two_ranges_of_addresses() {
+        let check = |a: &str, b: &str, covers: bool, excludes: bool| {
+            let [a, b] = [a, b].map(|text| Net::parse(text).unwrap());
+            assert_eq!((a.covers(b), a.excludes(b)), (covers, excludes), "{a} {b}");
+            assert_eq!(b.excludes(a), excludes, "{b} {a}");
+        };
+        check("10.0.0.0/8", "10.0.0.0/8", true, false);
+        check("10.0.0.0/8", "10.1.0.0/16", true, false);
+        check("10.1.0.0/16", "10.0.0.0/8", false, false);
+        check("10.0.0.0/8", "11.0.0.0/8", false, true);
+        check("0.0.0.0/0", "1.2.3.4", true, false);
+        check("0.0.0.0/0", "::/0", false, true);
+        check("::/0", "fd00::/8", true, false);
+    }
+
+    #[test]
+    fn two_matches() {
+        let glob = |text: &str| Some(Glob(text.into()));
+        let pairs = |name: &str, text: &str| vec![(name.to_owned(), Glob(text.into()))];
+        let methods = |words: &str| words.split(' ').map(str::to_owned).collect();
+        let nets = |text: &str| text.split(' ').map(|net| Net::parse(net).unwrap()).collect();
+        let none = Match::default;
+        let check = |a: &Match, b: &Match, covers: bool, excludes: bool| {
+            assert_eq!((a.covers(b), a.excludes(b)), (covers, excludes), "{a:?} {b:?}");
+            assert_eq!(b.excludes(a), excludes, "{b:?} {a:?}");
+        };
+        let get = Match { methods: methods("GET"), ..none() };
+        let post = Match { methods: methods("POST"), ..none() };
+        let both = Match { methods: methods("POST GET"), ..none() };
+        check(&none(), &none(), true, false);
+        check(&none(), &get, true, false);
+        check(&get, &none(), false, false);
+        check(&get, &post, false, true);
+        check(&both, &get, true, false);
+        check(&get, &both, false, false);
+        let (a, b) = (Match { path: glob("/a/*"), ..none() }, Match { path: glob("/b"), ..none() });
+        check(&a, &b, false, true);
+        check(&a, &Match { path: glob("/a/b"), ..get.clone() }, true, false);
+        check(&Match { path: glob("/a/*"), ..get.clone() }, &a, false, false);
+        let x = Match { headers: pairs("X-A", "1*"), ..none() };
+        check(&x, &Match { headers: pairs("x-a", "12"), ..none() }, true, false);
+        check(&x, &Match { headers: pairs("x-a", "2"), ..none() }, false, false);
+        let q = Match { query: pairs("q", "*"), ..none() };
+        check(&q, &Match { query: pairs("q", "1"), ..none() }, true, false);
+        check(&q, &Match { query: pairs("Q", "1"), ..none() }, false, false);
+        let bounds = |min_body, max_body| Match { min_body, max_body, ..none() };
+        check(&bounds(Some(5), None), &bounds(Some(6), None), true, false);
+        check(&bounds(None, Some(5)), &bounds(Some(6), None), false, true);
+        check(&bounds(None, Some(5)), &bounds(Some(5), None), false, false);
+        check(&bounds(None, Some(5)), &bounds(Some(1), Some(4)), true, false);
+        check(&bounds(Some(0), None), &bounds(None, Some(4)), true, false);
+        check(&bounds(Some(0), None), &none(), false, false);
+        let net = |text: &str| Match { source_ips: nets(text), ..none() };
+        check(&net("10.0.0.0/8 ::1"), &net("10.1.0.0/16"), true, false);
+        check(&net("10.1.0.0/16"), &net("10.2.0.0/16 10.3.0.0/16"), false, true);
+        check(&net("10.1.0.0/16"), &net("10.2.0.0/16 10.0.0.0/8"), false, false);
     }
 
     #[test]

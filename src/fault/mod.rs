@@ -371,7 +371,27 @@ impl Spec {
 
     /// When it is asked about an exchange, if it is.
     fn phase(&self) -> Option<exchange::Phase> {
-        (self.kind.build)().exchange().map(|exchange| exchange.phase(&self.attrs))
+        match self.place {
+            Place::Exchange => {
+                (self.kind.build)().exchange().map(|exchange| exchange.phase(&self.attrs))
+            }
+            Place::One(_) | Place::Both => self.chooses().then_some(exchange::Phase::Stream),
+            Place::Listener | Place::Connection => None,
+        }
+    }
+
+    /// True when it leaves nothing to do for a fault behind it, where it acts.
+    fn excludes(&self, later: &Spec) -> bool {
+        use exchange::Phase;
+        match (self.phase(), later.phase()) {
+            (Some(Phase::Limit | Phase::Abort), Some(Phase::Stream)) => {
+                let leaves = |own: &mut dyn exchange::Exchange| own.leaves_bytes(&self.attrs);
+                later.place == Place::One(Direction::Upstream)
+                    || !(self.kind.build)().exchange().is_some_and(leaves)
+            }
+            (Some(own), Some(later)) => own.excludes(later),
+            (None, _) | (_, None) => false,
+        }
     }
 
     /// What is wrong with it as a whole, where each of its parts may be right.

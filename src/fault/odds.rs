@@ -2,16 +2,18 @@
 //!
 //! Lots are independent of each other, and those of a group exclude each other. So a fault acts
 //! when its own lot wins and none does of a fault that leaves it nothing to do. Rate limits stand
-//! aside: how often they act is up to the clients.
+//! aside: how often they act is up to the clients. Without a request, which of the others it meets
+//! is known as far as their matches tell; where they do not, what comes out is a range.
 
 use super::exchange::{Facts, Phase};
-use super::{Mode, Place, Spec};
+use super::matching::Match;
+use super::{Mode, Spec};
 
 /// How a fault stands to requests.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Stand {
-    /// It acts on so large a share of those it comes into question for.
-    Acts(f64),
+    /// It acts on such a share of those that it is for.
+    Acts(Share),
     /// It keeps out what is beyond its rate.
     Limits,
     /// It comes into question for none, or not for this one; holds why.
@@ -20,129 +22,146 @@ pub enum Stand {
     Elsewhere,
 }
 
-/// How each fault stands to this request, or to any that it is for; and the share of requests on
-/// which none acts.
-pub fn odds(faults: &[Spec], facts: Option<&Facts<'_>>) -> (Vec<Stand>, f64) {
-    let stands: Vec<Stand> = faults.iter().map(|spec| stand(spec, facts)).collect();
-    let lots: Vec<Lot> = (faults.iter().zip(&stands))
-        .map(|(spec, stand)| Lot {
-            group: spec.among.one_of,
-            phase: spec.phase(),
-            share: match stand {
-                Stand::Acts(share) => *share,
-                Stand::Limits | Stand::Idle(_) | Stand::Elsewhere => 0.0,
-            },
-            acts: spec.how.mode == Mode::Act,
-        })
-        .collect();
-    let untouched = none_of(&lots, None, |other, _| other.acts);
-    let told = |(index, stand): (usize, Stand)| match stand {
-        Stand::Acts(share) => {
-            Stand::Acts(share * none_of(&lots, Some(index), Lot::shuts_out(index, &lots[index])))
-        }
-        other => other,
+/// A share of requests. Which of them come, nobody knows: it is between these two.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Share {
+    /// At least so many.
+    pub from: f64,
+    /// At most so many.
+    pub to: f64,
+}
+
+impl Share {
+    fn times(self, share: f64) -> Share {
+        Share { from: self.from * share, to: self.to * share }
+    }
+}
+
+/// How each fault stands to this request, or to those that it is for; and the share of this
+/// request, or of all requests, on which none acts.
+pub fn odds(faults: &[Spec], facts: Option<&Facts<'_>>) -> (Vec<Stand>, Share) {
+    let any = Match::default();
+    let lot = |spec| {
+        let stand = stand(spec, facts);
+        // Of one request, it is known whether it matches.
+        let matching = spec.among.matching.as_deref().filter(|_| facts.is_none());
+        (Lot::new(spec, &stand, matching.unwrap_or(&any)), stand)
     };
-    (stands.into_iter().enumerate().map(told).collect(), untouched)
+    let (lots, mut stands): (Vec<Lot<'_>>, Vec<Stand>) = faults.iter().map(lot).unzip();
+    for (index, (own, stand)) in lots.iter().zip(&mut stands).enumerate() {
+        if let Stand::Acts(share) = stand {
+            *share = none_of(&lots, own.matching, own.shut_out_by(index)).times(own.share);
+        }
+    }
+    (stands, none_of(&lots, &any, |_, other| other.acts))
 }
 
 /// What counts of a fault against the others.
-struct Lot {
+struct Lot<'a> {
+    spec: &'a Spec,
     group: Option<u16>,
     phase: Option<Phase>,
     share: f64,
     acts: bool,
+    /// Which it is for, of the requests in question.
+    matching: &'a Match,
 }
 
-impl Lot {
-    /// True for those that leave nothing to do for the fault at this place of the list.
-    fn shuts_out(index: usize, own: &Lot) -> impl Fn(&Lot, usize) -> bool {
-        let phase = own.phase;
-        move |other, place| {
-            let (Some(first), Some(later)) = (other.phase, phase) else { return false };
+impl<'a> Lot<'a> {
+    fn new(spec: &'a Spec, stand: &Stand, matching: &'a Match) -> Lot<'a> {
+        let share = match stand {
+            Stand::Acts(share) => share.to,
+            Stand::Limits | Stand::Idle(_) | Stand::Elsewhere => 0.0,
+        };
+        let (group, phase) = (spec.among.one_of, spec.phase());
+        Lot { spec, group, phase, share, acts: spec.how.mode == Mode::Act, matching }
+    }
+
+    /// True for those that leave nothing to do for this one, which is at this place of the list.
+    /// The others of its group are not drawn where it is.
+    fn shut_out_by(&self, index: usize) -> impl Fn(usize, &Lot<'_>) -> bool {
+        move |place, other| {
+            let (Some(first), Some(later)) = (other.phase, self.phase) else { return false };
             let is_before = first < later || (first == later && place < index);
-            other.acts && is_before && first.excludes(later)
+            let is_of_group = self.group.is_some() && self.group == other.group;
+            other.acts && is_before && !is_of_group && other.spec.excludes(self.spec)
         }
     }
 }
 
-/// The chance that none is drawn of those that count, beside the fault at `own` and its group.
-fn none_of(lots: &[Lot], own: Option<usize>, counts: impl Fn(&Lot, usize) -> bool) -> f64 {
-    let is_own = |index: usize, lot: &Lot| {
-        own.is_some_and(|own| own == index || (lot.group.is_some() && lots[own].group == lot.group))
-    };
-    let mut groups: Vec<(u16, f64)> = Vec::new();
-    let mut chance = 1.0;
+/// The chance that none is drawn of those that count, on requests for which `matching` holds.
+fn none_of(lots: &[Lot<'_>], matching: &Match, counts: impl Fn(usize, &Lot<'_>) -> bool) -> Share {
+    let mut rolls: Vec<Roll<'_>> = Vec::new();
     for (index, lot) in lots.iter().enumerate() {
-        if is_own(index, lot) || !counts(lot, index) {
+        if !counts(index, lot) || lot.matching.excludes(matching) {
             continue;
         }
-        match lot.group {
-            None => chance *= 1.0 - lot.share,
-            Some(group) => match groups.iter_mut().find(|(own, _)| *own == group) {
-                Some((_, sum)) => *sum += lot.share,
-                None => groups.push((group, lot.share)),
-            },
+        match rolls.iter_mut().find(|roll| lot.group.is_some() && roll[0].group == lot.group) {
+            Some(roll) => roll.push(lot),
+            None => rolls.push(vec![lot]),
         }
     }
-    groups.iter().fold(chance, |chance, (_, sum)| chance * (1.0 - sum).max(0.0))
+    let lost = |won: f64| 1.0 - won.min(1.0);
+    let sure = |roll: &Roll<'_>| {
+        roll.iter().filter(|lot| lot.matching.covers(matching)).map(|lot| lot.share).sum()
+    };
+    let never_met =
+        |a: &Roll<'_>, b: &Roll<'_>| a.iter().all(|a| b.iter().all(|b| never_meet(a, b)));
+    Share {
+        from: one_of_each(&rolls, never_met, most).into_iter().map(lost).product(),
+        to: rolls.iter().map(sure).map(lost).product(),
+    }
+}
+
+/// The lots of a group, or a single one.
+type Roll<'a> = Vec<&'a Lot<'a>>;
+
+/// The largest share that wins of this roll on any one request.
+fn most(roll: &Roll<'_>) -> f64 {
+    one_of_each(roll, |a, b| never_meet(a, b), |lot| lot.share).iter().sum()
+}
+
+fn never_meet(a: &Lot<'_>, b: &Lot<'_>) -> bool {
+    a.matching.excludes(b.matching)
+}
+
+/// Sorts them into sets of which no two are for the same request, so that a request meets at most
+/// one of each; the highest share of each set.
+fn one_of_each<T>(
+    all: &[T],
+    never_meet: impl Fn(&T, &T) -> bool,
+    share: impl Fn(&T) -> f64,
+) -> Vec<f64> {
+    let mut sets: Vec<Vec<&T>> = Vec::new();
+    for one in all {
+        let fits = |set: &&mut Vec<&T>| set.iter().all(|other| never_meet(one, other));
+        match sets.iter_mut().find(fits) {
+            Some(set) => set.push(one),
+            None => sets.push(vec![one]),
+        }
+    }
+    sets.iter().map(|set| set.iter().map(|one| share(one)).fold(0.0, f64::max)).collect()
 }
 
 fn stand(spec: &Spec, facts: Option<&Facts<'_>>) -> Stand {
     let unmet = |facts| spec.among.matching.as_ref().and_then(|own| own.unmet(facts));
-    match (spec.place, spec.phase()) {
-        (Place::Exchange, _) if !spec.how.enabled => Stand::Idle("it is not enabled".to_owned()),
-        (Place::Exchange, Some(phase)) => match facts.and_then(unmet) {
+    match spec.phase() {
+        Some(_) if !spec.how.enabled => Stand::Idle("it is not enabled".to_owned()),
+        Some(phase) => match facts.and_then(unmet) {
             Some((key, name)) => {
                 let dot = if name.is_empty() { "" } else { "." };
                 Stand::Idle(format!("match.{key}{dot}{name} does not hold"))
             }
             None if phase == Phase::Limit => Stand::Limits,
-            None => Stand::Acts(spec.probability.get()),
+            None => {
+                let share = spec.probability.get();
+                Stand::Acts(Share { from: share, to: share })
+            }
         },
-        _ => Stand::Elsewhere,
+        None => Stand::Elsewhere,
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::pipeline::transcript::parse;
-    use super::*;
-
-    fn shares(faults: &str, groups: &[Option<u16>]) -> String {
-        let mut faults = parse(faults);
-        for (spec, group) in faults.iter_mut().zip(groups) {
-            (spec.place, spec.among.one_of) = (Place::Exchange, *group);
-        }
-        let (stands, untouched) = odds(&faults, None);
-        let share = |share: f64| format!("{:.3}", share * 100.0);
-        let told = stands.iter().map(|stand| match stand {
-            Stand::Acts(own) => share(*own),
-            other => format!("{other:?}"),
-        });
-        format!("{} / {}", told.collect::<Vec<_>>().join(" "), share(untouched))
-    }
-
-    #[test]
-    fn independent_faults_multiply() {
-        let alone = [None; 9];
-        assert_eq!(shares("http_error p=20%", &alone), "20.000 / 80.000");
-        let three = "http_error p=20% | http_timeout p=10% | http_delay p=50%";
-        assert_eq!(shares(three, &alone), "20.000 8.000 50.000 / 36.000");
-        // A later phase is only for what was not aborted, and one end is the end.
-        let ends = "lose_response p=50% | partial_response p=50% | http_error p=20%";
-        assert_eq!(shares(ends, &alone), "40.000 20.000 20.000 / 20.000");
-        let shadow = "http_error p=20% shadow=1 | http_timeout p=10%";
-        assert_eq!(shares(shadow, &alone), "20.000 10.000 / 90.000");
-        let limited = "rate_limit | http_error p=20% enabled=false";
-        assert_eq!(shares(limited, &alone), "Limits Idle(\"it is not enabled\") / 100.000");
-    }
-
-    #[test]
-    fn those_of_a_group_are_totals() {
-        let three = "http_error p=20% | http_timeout p=10% | lose_response p=30%";
-        let one = Some(1);
-        assert_eq!(shares(three, &[one, one, one]), "20.000 10.000 30.000 / 40.000");
-        let two = [one, one, None];
-        assert_eq!(shares(three, &two), "20.000 10.000 21.000 / 49.000");
-    }
-}
+#[path = "odds_tests.rs"]
+mod tests;

@@ -30,7 +30,8 @@ const NOT_IN_TRAILERS: [&str; 8] = [
     "upgrade",
 ];
 
-const TOO_LARGE: Reject = Reject { status: 413, reason: "the body is too large" };
+/// More bytes than the limits allow.
+pub const TOO_LARGE: Reject = Reject { status: 413, reason: "the body is too large" };
 
 /// Reads one body, and passes on what is not framing.
 #[derive(Clone, Debug)]

@@ -25,7 +25,7 @@ pub mod request;
 
 pub mod response;
 
-pub use body::BodyReader;
+pub use body::{BodyReader, TOO_LARGE};
 pub use head::{Asked, Field, Fields, Framing, Head, HeadReader, Version};
 pub use raw::{Known, RawField, RawFields};
 pub use reply::{CONTINUE, Manner, Reply};

@@ -70,7 +70,7 @@ pub struct RequestReader {
 enum State {
     Head(HeadReader),
     Body(Box<Request>, BodyReader),
-    Refused(Reject),
+    Refused(Reject, Option<Box<Request>>),
 }
 
 impl RequestReader {
@@ -83,8 +83,16 @@ impl RequestReader {
     pub fn progress(&self) -> Progress {
         match &self.state {
             State::Head(head) if head.is_untouched() => Progress::Idle,
-            State::Head(_) | State::Refused(_) => Progress::Head,
+            State::Head(_) | State::Refused(..) => Progress::Head,
             State::Body(..) => Progress::Body,
+        }
+    }
+
+    /// The request under way, or that was refused, as far as its head tells it: once that is whole.
+    pub fn known(&self) -> Option<&Request> {
+        match &self.state {
+            State::Body(request, _) | State::Refused(_, Some(request)) => Some(request),
+            State::Head(_) | State::Refused(_, None) => None,
         }
     }
 
@@ -93,7 +101,12 @@ impl RequestReader {
     pub fn take(&mut self, bytes: &[u8]) -> Result<Taken, Reject> {
         let taken = self.advance(bytes);
         if let Err(reject) = taken {
-            self.state = State::Refused(reject);
+            let known = match std::mem::replace(&mut self.state, State::Refused(reject, None)) {
+                State::Body(request, _) => Some(request),
+                State::Refused(_, known) => known,
+                State::Head(_) => None,
+            };
+            self.state = State::Refused(reject, known);
         }
         taken
     }
@@ -107,9 +120,15 @@ impl RequestReader {
                 return Ok(Taken { bytes: taken, event: Event::NeedMore });
             }
             let head = reader.head()?;
-            let body = BodyReader::new(head.framing, &self.limits)?;
-            let expects_continue = head.expects_continue;
-            self.state = State::Body(Box::new(without_body(head)?), body);
+            let (framing, expects_continue) = (head.framing, head.expects_continue);
+            let request = Box::new(without_body(head)?);
+            match BodyReader::new(framing, &self.limits) {
+                Ok(body) => self.state = State::Body(request, body),
+                Err(reject) => {
+                    self.state = State::Refused(reject, Some(request));
+                    return Err(reject);
+                }
+            }
             if expects_continue {
                 return Ok(Taken { bytes: taken, event: Event::Continue });
             }
@@ -119,7 +138,7 @@ impl RequestReader {
                 taken += body.take(&bytes[taken..], &mut request.body)?;
                 body.is_done()
             }
-            State::Refused(reject) => return Err(*reject),
+            State::Refused(reject, _) => return Err(*reject),
             State::Head(_) => false,
         };
         Ok(Taken { bytes: taken, event: if done { self.leave() } else { Event::NeedMore } })
@@ -130,7 +149,7 @@ impl RequestReader {
         let next = State::Head(HeadReader::new(&self.limits));
         match std::mem::replace(&mut self.state, next) {
             State::Body(request, _) => Event::Whole(*request),
-            State::Head(_) | State::Refused(_) => Event::NeedMore,
+            State::Head(_) | State::Refused(..) => Event::NeedMore,
         }
     }
 }

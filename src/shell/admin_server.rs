@@ -20,6 +20,7 @@ use std::time::SystemTime;
 
 use time::OffsetDateTime;
 
+use crate::admin;
 use crate::config::plan::Endpoint;
 use crate::http::{self, Event, Manner, Progress, Reject, Reply, Request, RequestReader};
 use crate::shell::clock::{self, Clock};
@@ -327,7 +328,9 @@ impl<'a> Client<'a> {
         loop {
             let request = match self.next_request()? {
                 Ok(request) => request,
-                Err(reject) => return self.say_goodbye(&reject.reply()),
+                Err(reject) => {
+                    return self.say_goodbye(&admin::refusal(reject, self.reader.known()));
+                }
             };
             let (manner, served) = (Manner::of(&request), self.answer(&request));
             drop(request);

@@ -15,7 +15,7 @@ use crate::config::ROUTES_MAX;
 use crate::config::plan::{self, Endpoint, Host, Limits};
 use crate::control::Cut;
 use crate::control::lease::Leases;
-use crate::control::routes::{EditFaults, Refused, RouteEdit, RouteView, Routes};
+use crate::control::routes::{EditFaults, Refused, RouteEdit, RouteView, Routes, check_fit};
 use crate::fault::{Common, Spec};
 use crate::journal::events::{self, Fields};
 use crate::journal::metrics::RouteReport;
@@ -353,6 +353,7 @@ impl Registry {
         let now = entry.clock.now();
         let shown = entry.leases.show(&entry.plan.faults, now);
         let Some(faults) = decide(&shown) else { return Ok((entry.view(), None)) };
+        check_fit(&faults, entry.plan.protocol)?; // it may be another since somebody looked
         self.keep(&faults)?;
         let changed = entry.put(faults, now);
         let looked = changed.map_err(|error| Refused::Exhausted(error.to_string()))?;
@@ -393,7 +394,8 @@ impl Routes for Registry {
             drop(entries);
             return self.create(wanted);
         };
-        if entry.listens_at(&wanted.listen) && entry.upstream == wanted.upstream {
+        let own = (&entry.upstream, entry.plan.protocol);
+        if entry.listens_at(&wanted.listen) && own == (&wanted.upstream, wanted.protocol) {
             return Ok(entry.view());
         }
         self.keep(&wanted.faults)?;
@@ -414,8 +416,11 @@ impl Routes for Registry {
             resolve::listen_addrs(listen).map_err(Refused::CannotListen)?;
         }
         let led_elsewhere = edit.upstream.filter(|upstream| *upstream != entry.upstream);
-        if moved.is_some() || led_elsewhere.is_some() {
+        let spoken = edit.protocol.filter(|protocol| *protocol != entry.plan.protocol);
+        spoken.map_or(Ok(()), |protocol| check_fit(&entry.plan.faults, protocol))?;
+        if moved.is_some() || led_elsewhere.is_some() || spoken.is_some() {
             entry.stop();
+            entry.plan.protocol = spoken.unwrap_or(entry.plan.protocol);
             entry.listen = moved.unwrap_or_else(|| entry.listen.clone());
             if let Some(upstream) = led_elsewhere {
                 entry.plan.upstream = Endpoint::lenient(&upstream);

@@ -13,6 +13,7 @@ use chaos_proxy::shell::admin_server::{AdminServer, Limits};
 use chaos_proxy::units::Span;
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
+use crate::api::served_with;
 use crate::support::{End, PATIENCE, connect, eventually, expect, pattern, read_all, receive};
 
 /// Says what it was asked: `POST /a abc`.
@@ -374,6 +375,43 @@ fn a_drop_does_not_wait_for_clients() {
     for client in [idle, half, reader] {
         let (_, end) = read_all(&client);
         assert_ne!(end, End::Silence);
+    }
+}
+
+/// From a whole head on it is the API that answers; before that, the server under it.
+#[test]
+fn what_is_refused_within_a_body_is_told_as_any_error_of_the_api() {
+    let served = served_with(hasty(|limits| limits.body = SHORT));
+    let told = |text: &str| {
+        let client = connect(served.addr);
+        send(&client, text);
+        let refused = answer(&client, false);
+        assert!(refused.head.contains("connection: close"), "{text:?}: {}", refused.head);
+        expect_fin(&client);
+        let is_json = refused.head.contains("\r\ncontent-type: application/json\r\n");
+        (refused.status, is_json, String::from_utf8(refused.body).unwrap())
+    };
+    let request = |path: &str, rest: &str| format!("POST {path} HTTP/1.1\r\nHost: a\r\n{rest}");
+    let error = |why: &str, status: u16| format!("{{\"error\":\"{why}\",\"status\":{status}");
+    let (long, chunked) = ("Content-Length: 1048577\r\n\r\n", "Transfer-Encoding: chunked\r\n\r\n");
+    let large = error("the body is too large (at most 1048576 bytes)", 413);
+    let whole = format!("{large}}}\n");
+    assert_eq!(told(&request("/proxies", long)), (413, false, whole.clone()));
+    let chunk = request("/proxies/p/toxics", &format!("{chunked}100001\r\n"));
+    assert_eq!(told(&chunk), (413, false, whole));
+    let populated = format!("{large},\"proxies\":[]}}");
+    assert_eq!(told(&request("/populate", long)), (413, true, populated));
+    let (status, _, body) = told(&request("/proxies", &format!("{chunked}x\r\n")));
+    assert!(status == 400 && body.starts_with("{\"error\":\"bad request body: "), "{body}");
+    let late = error("bad request body: the body of the request came too slowly", 408);
+    assert_eq!(told(&request("/reset", "Content-Length: 9\r\n\r\n")).2, format!("{late}}}\n"));
+    // Nobody knows what these are for.
+    let (plain, nothing) = ("the body is too large\n".to_owned(), "/nothing");
+    assert_eq!(told(&request(nothing, long)), (413, false, plain));
+    let fields = "X: y\r\n".repeat(101);
+    for text in [&request("/proxies", &format!("{fields}\r\n")), "POST /proxies HTTP/1.1\r\n\r\n"] {
+        let (status, _, body) = told(text);
+        assert!([400, 431].contains(&status) && !body.contains('{'), "{status} {body}");
     }
 }
 

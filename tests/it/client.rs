@@ -144,6 +144,35 @@ fn what_fails_is_one_line_and_1() {
     assert_eq!((said.code, said.err), (Some(1), err));
 }
 
+/// With `--json` errors are JSON, too: on stderr, with the same exit codes.
+#[test]
+fn what_fails_is_json_where_that_is_asked_for() {
+    let not_found = answer("404 Not Found", "{\"error\":\"proxy not found\",\"status\":404}\n");
+    let err = "{\"error\":\"proxy not found\",\"status\":404}\n";
+    for line in
+        ["delete p --json", "inspect p --json", "--json toxic remove -n x p", "toggle p --json"]
+    {
+        check(line, &not_found, 1, "", err);
+    }
+    let plain = answer("403 Forbidden", "User agent not allowed\n");
+    check("list --json", &plain, 1, "", "{\"error\":\"User agent not allowed\",\"status\":403}\n");
+    let said = |line: &str| {
+        let said = called("chaos-proxy", line);
+        let error: serde_json::Value = serde_json::from_str(&said.err).expect("JSON");
+        assert_eq!((said.out.as_str(), said.err.lines().count()), ("", 1), "{line}");
+        assert!(error["status"].is_null(), "no server said it: {error}");
+        (said.code, error["error"].as_str().unwrap().to_owned())
+    };
+    let nobody = crate::upstreams::Nobody::start();
+    let (code, error) = said(&format!("list --json --host {}", nobody.addr));
+    assert_eq!(code, Some(1));
+    assert!(error.contains("connection refused (is the server running?"), "{error}");
+    let (code, error) = said("toxic add --json p");
+    assert_eq!(code, Some(2));
+    assert!(error.starts_with("--type TYPE is missing (write toxic add"), "{error}");
+    assert_eq!(said("--json list --frob").0, Some(2));
+}
+
 #[test]
 fn by_the_name_of_toxiproxy_cli() {
     let canned = Canned::start(&[&answer("200 OK", "{}")]);

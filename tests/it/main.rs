@@ -61,6 +61,8 @@ mod http_faults;
 
 mod http_messages;
 
+mod http_proxies;
+
 mod http_corpus;
 
 mod dist;

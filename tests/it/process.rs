@@ -220,7 +220,7 @@ fn a_plan_that_check_prints_is_accepted_again() {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         let first = run(&[OsStr::new("check"), path.as_os_str()], "");
-        let remarks = ["TCP Reno passes about ", "of the requests that all of them are for: "];
+        let remarks = ["TCP Reno passes about ", "of the requests that each is for: "];
         let is_remark = |line: &&str| remarks.iter().any(|remark| line.contains(remark));
         let problems = first.err.lines().filter(|line| !is_remark(line));
         assert_eq!((first.code, problems.count()), (Some(0), 0), "{path:?}: {}", first.err);

@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use chaos_proxy::config;
+use chaos_proxy::config::plan::Protocol;
 use chaos_proxy::control::routes::{Refused, RouteEdit, RouteView};
 use chaos_proxy::embed::Running;
 
@@ -17,7 +18,7 @@ fn running() -> Running {
 
 fn wanted(name: &str, listen: &str, upstream: SocketAddr) -> RouteView {
     RouteView {
-        protocol: chaos_proxy::config::plan::Protocol::Tcp,
+        protocol: Protocol::Tcp,
         name: name.into(),
         listen: listen.into(),
         upstream: upstream.to_string(),
@@ -89,6 +90,7 @@ fn another_upstream_ends_connections_and_the_same_one_does_not() {
     let same = RouteEdit {
         listen: Some(by_name.clone()),
         upstream: Some(upstream.addr.to_string()),
+        protocol: Some(Protocol::Tcp),
         enabled: Some(true),
     };
     assert_eq!(routes.edit("r", same).as_ref(), Ok(&made));

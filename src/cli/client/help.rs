@@ -91,7 +91,7 @@ Options:
   -n, --toxicName TOXIC        the name of the toxic; a new one is TYPE_STREAM without it
       --host URL               the server: http://HOST:PORT, the scheme may be left out
                                (default http://localhost:8474; environment TOXIPROXY_URL)
-      --json                   print the server's JSON as it comes
+      --json                   print the server's JSON as it comes; on stderr, errors as JSON
   -h, --help                   explain the command it follows
   -V, --version                print the version
 "

@@ -23,9 +23,10 @@ use crate::config::plan::Endpoint;
 pub use error::Misuse;
 pub(in crate::cli) use error::words;
 pub use help::{client_commands, client_help, client_version};
-pub use parse::{is_meant, parse};
+pub use parse::{is_meant, parse, wants_json};
 pub use table::{CLIENT_COMMANDS, ClientRow, ClientVerb, FLAGS, Flag};
 
+pub(in crate::cli) use output::error_json;
 pub(in crate::cli) use run::run;
 
 /// The version of Toxiproxy whose client this is: what `--version` tells where it is called so.
@@ -89,6 +90,8 @@ pub enum Task {
         listen: String,
         /// Where it leads to; the server judges it.
         upstream: String,
+        /// What it speaks; the server has a default, and judges it.
+        protocol: Option<String>,
     },
     /// Disable it when it is enabled, enable it when it is not.
     Toggle {

@@ -7,7 +7,7 @@ use serde_json::{Number, Value};
 use super::error::Misuse;
 use super::table::{
     ATTRIBUTE, CLIENT_COMMANDS, ClientRow, DOWNSTREAM, FLAGS, Flag, HELP, HOST, JSON, LISTEN,
-    TOXIC, TOXIC_NAME, TOXICITY, TTL, TYPE, UPSTREAM, UPSTREAM_ADDR, VERSION,
+    PROTOCOL, TOXIC, TOXIC_NAME, TOXICITY, TTL, TYPE, UPSTREAM, UPSTREAM_ADDR, VERSION,
 };
 use super::{Asked, Call, ClientVerb, Dose, Server, Stream, Style, Task};
 use crate::config;
@@ -37,6 +37,14 @@ pub fn is_meant(args: &[OsString]) -> bool {
         }
     }
     false
+}
+
+/// True when what goes wrong is to be told as JSON, whatever else the arguments say.
+pub fn wants_json(args: &[OsString]) -> bool {
+    let is_switch = |arg: &OsString| {
+        matches!(arg.to_str(), Some("--json" | "-json" | "--json=true" | "-json=true"))
+    };
+    args.iter().take_while(|arg| *arg != "--").any(is_switch)
 }
 
 /// What `args`, without the name of the program, and the environment ask for.
@@ -199,6 +207,7 @@ impl Given {
                 proxy: proxy()?,
                 listen: self.needed(verb, &LISTEN)?,
                 upstream: self.needed(verb, &UPSTREAM_ADDR)?,
+                protocol: self.value(&PROTOCOL).map(str::to_owned),
             },
             ClientVerb::ToxicAdd => Task::AddToxic {
                 proxy: proxy()?,

@@ -55,6 +55,8 @@ fn commands_and_their_other_words() {
             r#"POST /proxies {"enabled":true,"listen":":1","name":"p","upstream":"h:2"}"#;
         check(&format!("{word} -l :1 -u h:2 p"), expected);
         check(&format!("{word} p --listen=:1 --upstream h:2"), expected);
+        let expected = r#"POST /proxies {"enabled":true,"listen":":1","name":"p","protocol":"http","upstream":"h:2"}"#;
+        check(&format!("{word} -l :1 -u h:2 --protocol http p"), expected);
     }
     for word in ["toggle", "tog"] {
         check(&format!("{word} p"), "GET /proxies/p");
@@ -162,7 +164,7 @@ fn what_is_wrong() {
     check("inspect", "the name of the proxy is missing (write inspect NAME)");
     check("inspect ''", "the name of the proxy is missing (write inspect NAME)");
     check("inspect a b", r#""b": unexpected (write inspect NAME)"#);
-    let create = "(write create -l ADDR -u ADDR NAME)";
+    let create = "(write create -l ADDR -u ADDR [--protocol WORD] NAME)";
     check("create p -l :1", &format!("--upstream ADDR is missing {create}"));
     check("create p -u :1 -l=", &format!("--listen ADDR is missing {create}"));
     check("create p -l -u h:1", "--listen: no value given (write --listen ADDR)");

@@ -21,9 +21,12 @@ pub(super) fn first(task: &Task) -> Request {
         Task::List => request("GET", "/proxies".to_owned(), None),
         Task::Inspect { proxy } | Task::Toggle { proxy } => request("GET", of(proxy), None),
         Task::Delete { proxy } => request("DELETE", of(proxy), None),
-        Task::Create { proxy, listen, upstream } => {
-            let body =
+        Task::Create { proxy, listen, upstream, protocol } => {
+            let mut body =
                 json!({"name": proxy, "listen": listen, "upstream": upstream, "enabled": true});
+            if let Some(protocol) = protocol {
+                body["protocol"] = Value::from(protocol.as_str());
+            }
             request("POST", "/proxies".to_owned(), Some(body))
         }
         Task::AddToxic { proxy, name, kind, stream, dose } => {

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::super::serve::{Failure, print};
 use super::super::version;
+use super::output::Trouble;
 use super::plan::Request;
 use super::{Asked, Call, Style, TOXIPROXY_VERSION, client_help, client_version, output, plan};
 use crate::shell::http_client::{self, ANSWER_SPAN, Answer, Ask};
@@ -22,19 +23,17 @@ pub(in crate::cli) fn run(asked: &Asked) -> Result<(), Failure> {
 fn call_server(call: &Call) -> Result<(), Failure> {
     let text = answer(call).and_then(|answer| match call.json {
         true => Ok(as_it_came(&answer.body)),
-        false => json(&answer.body).map(|value| output::text(&call.task, &value)),
+        false => Ok(output::text(&call.task, &json(&answer.body)?)),
     });
     match text {
         Ok(text) => print(&text),
-        Err(why) => {
-            let line = format!("{}: {why}", output::failed(&call.task));
-            Err(Failure::could_not_run(&line.replace(char::is_control, " ")))
-        }
+        Err(trouble) if call.json => Err(Failure::could_not_run_json(trouble.json())),
+        Err(trouble) => Err(Failure::could_not_run(&trouble.line(&call.task))),
     }
 }
 
 /// The last answer, or why there is none.
-fn answer(call: &Call) -> Result<Answer, String> {
+fn answer(call: &Call) -> Result<Answer, Trouble> {
     let first = ask(call, plan::first(&call.task))?;
     match plan::second(&call.task, &json(&first.body)?) {
         Some(request) => ask(call, request),
@@ -42,7 +41,7 @@ fn answer(call: &Call) -> Result<Answer, String> {
     }
 }
 
-fn ask(call: &Call, request: Request) -> Result<Answer, String> {
+fn ask(call: &Call, request: Request) -> Result<Answer, Trouble> {
     let answer = http_client::ask(&Ask {
         endpoint: &call.server.endpoint,
         method: request.method,
@@ -54,7 +53,7 @@ fn ask(call: &Call, request: Request) -> Result<Answer, String> {
     })?;
     match answer.status {
         200..300 => Ok(answer),
-        status => Err(output::refusal(status, &answer.body)),
+        status => Err(Trouble::refusal(status, &answer.body)),
     }
 }
 

@@ -60,7 +60,7 @@ pub static CLIENT_COMMANDS: &[ClientRow] = &[
         verb: ClientVerb::Create,
         group: "",
         words: &["create", "c", "new"],
-        usage: " -l ADDR -u ADDR NAME",
+        usage: " -l ADDR -u ADDR [--protocol WORD] NAME",
         about: "create a proxy",
     },
     ClientRow {
@@ -158,6 +158,14 @@ pub(super) static UPSTREAM_ADDR: Flag = Flag {
     ..SWITCH
 };
 
+pub(super) static PROTOCOL: Flag = Flag {
+    names: &["protocol"],
+    value: Some("WORD"),
+    verbs: CREATING,
+    about: "what the proxy speaks: tcp, which is the default, or http",
+    ..SWITCH
+};
+
 pub(super) static TOXIC_NAME: Flag = Flag {
     names: &["toxicName", "n"],
     value: Some("TOXIC"),
@@ -219,8 +227,11 @@ pub(super) static HOST: Flag = Flag {
     ..SWITCH
 };
 
-pub(super) static JSON: Flag =
-    Flag { names: &["json"], about: "print the server's JSON as it comes", ..SWITCH };
+pub(super) static JSON: Flag = Flag {
+    names: &["json"],
+    about: "print the server's JSON as it comes; on stderr, errors as JSON",
+    ..SWITCH
+};
 
 pub(super) static HELP: Flag =
     Flag { names: &["help"], about: "explain the command it follows", ..SWITCH };
@@ -229,9 +240,10 @@ pub(super) static VERSION: Flag =
     Flag { names: &["version"], about: "print the version", ..SWITCH };
 
 /// Every flag, in the order in which they are shown.
-pub static FLAGS: [&Flag; 13] = [
+pub static FLAGS: [&Flag; 14] = [
     &LISTEN,
     &UPSTREAM_ADDR,
+    &PROTOCOL,
     &TOXIC_NAME,
     &TYPE,
     &TOXICITY,
