@@ -51,8 +51,20 @@ ask "$HELD/sized/10"
 same "http_timeout" "$code $status" "0 504"
 at_least "http_timeout" "$first" 120
 
+ask "$UNREACHED/faulty"
+same "http_error where no upstream is" "$code $status" "0 503"
+ask "$UNREACHED/"
+same "no upstream" "$code $status" "0 502"
+
 # --- later --------------------------------------------------------------------------------------
 
+for n in 76 77 76 77; do
+    ask "$PICKY/sized/$n"
+    told='' least=0
+    ((n == 77)) && told="latency;latency=150ms" least=150
+    same "latency for those that match" "$code $size $(field X-Chaos-Faults)" "0 $n $told"
+    at_least "latency for those that match" "$first" $least
+done
 ask "$DELAYED/chunked/100000"
 same "http_delay" "$code $status $size $(hash body)" "0 200 100000 $(field X-Sha256)"
 same "http_delay: told" "$(field X-Chaos-Faults)" "http_delay;ms=150"
@@ -65,6 +77,9 @@ wanted=$(head -c 500000 "$FOLDER/www/large" | hash -)
 same "bandwidth" "$code $size $(hash body)" "0 500000 $wanted"
 at_least "bandwidth 1 MB/s, 500 kB" "$total" 480
 at_least "bandwidth: the first byte came long before the last" "$((total - first))" 300
+
+ask "$PICKY/chunked/100000" # the sizes of its chunks may be hit, too: then curl says so
+same "damage for those that match" "$status $([[ $(hash body) == "$(field X-Sha256)" ]] && echo same)" "200 "
 
 # --- broken -------------------------------------------------------------------------------------
 

@@ -62,6 +62,8 @@ def statuses(client: Client) -> None:
     same("match", got.status, 503)
     got = ask(client, "matched", "/echo", method="POST", body=b"x", headers={"X-Test": "1"})
     same("no match", (got.status, "x-chaos-faults" in got.headers), (200, False))
+    same("no upstream, a fault", ask(client, "unreached", "/faulty").status, 503)
+    same("no upstream", ask(client, "unreached", "/").status, 502)
     got = ask(client, "held", "/sized/10")
     same("http_timeout", got.status, 504)
     at_least("http_timeout", got.seconds, 0.12)
@@ -75,6 +77,11 @@ def later(client: Client) -> None:
     got = ask(client, "slow", "/large", headers={"Range": "bytes=0-299999"})
     same("slow", (got.status, len(got.body)), (206, 300_000))
     at_least("slow", got.seconds, 0.28)
+    for size in [76, 77, 76, 77]:  # over one connection, as far as the client keeps it
+        got = ask(client, "picky", f"/sized/{size}")
+        told = got.headers.get("x-chaos-faults", "")
+        same("picky", (len(got.body), told), (size, "latency;latency=150ms" if size == 77 else ""))
+        at_least("picky", got.seconds, 0.15 if size == 77 else 0)
 
 
 def broken(client: Client) -> None:
