@@ -15,7 +15,7 @@ use crate::fault::{Action, Direction, Place, Step};
 use crate::http::{Manner, Reply};
 use crate::journal::{Closing, Event, Limit, Reason, Refusal, count};
 use crate::shell::clock::Clock;
-use crate::shell::dial::{DialError, Dialer};
+use crate::shell::dial::{Budget, Caller, DialError, dial};
 use crate::shell::http_half::{self, Half};
 use crate::shell::link::{Ends, Link, discard_input};
 use crate::shell::relay;
@@ -213,16 +213,11 @@ impl Accepted {
 
     fn dial(self) {
         let Accepted { route, clock, number, .. } = &self;
-        let (deadline, _, _) = self.dial_bound();
-        let dialer =
-            Dialer { route, number: *number, client: &self.client, clock: *clock, deadline };
-        let begun = clock.now();
-        match dialer.dial() {
+        let budget = Budget::of_connection(&route.plan.limits);
+        let caller = Caller { route, number: *number, clock: *clock, budget, begun: clock.now() };
+        match dial(caller, &self.client) {
             Ok((upstream, addr)) => {
-                route.shared.journal.times.upstream_connect.observe(clock.now() - begun);
-                route.counters().dialled(true);
-                let _ = upstream.set_nodelay(true); // a dead socket is found by the first read
-                route.note(self.number, Event::Connected(addr, clock.elapsed()));
+                caller.tell_reached(&upstream, addr);
                 self.relay(upstream);
             }
             Err(DialError::ClientGone) => self.close(Reason::ClientReset),
@@ -231,37 +226,13 @@ impl Accepted {
                 route.refuse(Some(&self.client), Refusal::Descriptors);
             }
             Err(error @ (DialError::Failed(_) | DialError::TimedOut(_))) => {
-                self.fail(&error);
+                caller.tell_failed(&error);
+                count(&route.counters().upstream_failed, 1);
+                match route.plan.protocol {
+                    Protocol::Tcp => sys::reset(&self.client),
+                    Protocol::Http => self.say_bad_gateway(),
+                }
             }
-        }
-    }
-
-    /// When dialling is over, by which limit of the route, and how long that one is: the budget for
-    /// dialling, and what bounds the connection as a whole.
-    fn dial_bound(&self) -> (Time, Limit, Span) {
-        let limits = &self.route.plan.limits;
-        let never = Span(u64::MAX);
-        let bounds = [
-            (limits.connect, Limit::Connect),
-            (limits.idle.unwrap_or(never), Limit::Idle),
-            (limits.lifetime.unwrap_or(never), Limit::Lifetime),
-        ];
-        let (span, limit) = bounds.into_iter().min_by_key(|(span, _)| *span).unwrap_or(bounds[0]);
-        (Time::ZERO + span, limit, span)
-    }
-
-    /// The upstream was not reached: the client is reset, or told so in its protocol.
-    fn fail(&self, error: &DialError) {
-        if let DialError::TimedOut(_) = error {
-            let (_, limit, span) = self.dial_bound();
-            self.route.note(self.number, Event::TimedOut(limit, span));
-        }
-        self.route.counters().dialled(false);
-        self.route.note(self.number, Event::UpstreamFailed(&error.to_string()));
-        count(&self.route.counters().upstream_failed, 1);
-        match self.route.plan.protocol {
-            Protocol::Tcp => sys::reset(&self.client),
-            Protocol::Http => self.say_bad_gateway(),
         }
     }
 
