@@ -1,6 +1,5 @@
 //! The life of a connection from accept on: decide, dial, relay both ways.
 
-use std::io::Write;
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::fd::AsFd;
 use std::sync::Arc;
@@ -12,7 +11,6 @@ use crate::fault::course::Decided;
 use crate::fault::desk::Ground;
 use crate::fault::pipeline::{Deed, Effect, Pipeline};
 use crate::fault::{Action, Direction, Place, Step};
-use crate::http::{Manner, Reply};
 use crate::journal::{Closing, Event, Limit, Reason, Refusal, count};
 use crate::shell::clock::Clock;
 use crate::shell::dial::{Budget, Caller, DialError, dial};
@@ -88,7 +86,10 @@ fn serve(accepted: Accepted) {
     let route = Arc::clone(&accepted.route);
     route.note(accepted.number, Event::Accepted(accepted.peer));
     match accepted.open() {
-        Opening::Dial => accepted.dial(),
+        Opening::Dial => match route.plan.protocol {
+            Protocol::Tcp => accepted.dial(),
+            Protocol::Http => accepted.relay(None), // dialled for the first request that goes there
+        },
         Opening::Drop(mode) => accepted.drop_client(mode),
         Opening::End(reason) => accepted.close(reason),
     }
@@ -218,7 +219,7 @@ impl Accepted {
         match dial(caller, &self.client) {
             Ok((upstream, addr)) => {
                 caller.tell_reached(&upstream, addr);
-                self.relay(upstream);
+                self.relay(Some(upstream));
             }
             Err(DialError::ClientGone) => self.close(Reason::ClientReset),
             Err(DialError::Ended(end)) => self.close(end.told().0),
@@ -228,16 +229,13 @@ impl Accepted {
             Err(error @ (DialError::Failed(_) | DialError::TimedOut(_))) => {
                 caller.tell_failed(&error);
                 count(&route.counters().upstream_failed, 1);
-                match route.plan.protocol {
-                    Protocol::Tcp => sys::reset(&self.client),
-                    Protocol::Http => self.say_bad_gateway(),
-                }
+                sys::reset(&self.client);
             }
         }
     }
 
     /// Copies both ways: this thread towards the upstream, another one towards the client.
-    fn relay(self, upstream: TcpStream) {
+    fn relay(self, upstream: Option<TcpStream>) {
         let halves = match self.halves() {
             Ok(halves) => halves,
             Err(_) => return self.route.refuse(Some(&self.client), Refusal::Descriptors),
@@ -270,17 +268,6 @@ impl Accepted {
                 let (up, down) = self.route.shared.reserve.open(pair)?;
                 Ok((Some(up), Some(down)))
             }
-        }
-    }
-
-    /// Tells a client of an http route that there is no upstream, once it has begun to ask.
-    fn say_bad_gateway(&self) {
-        let deadline = self.clock.now() + self.route.plan.limits.head_span();
-        if let Ok(true) = self.wait(Interest::Readable, deadline) {
-            let reply = Reply::text(502, "the upstream cannot be reached");
-            // A socket that was not written to yet takes so much at once.
-            let _ = (&self.client).write(&reply.to_bytes(Manner::CLOSE));
-            self.close_gently();
         }
     }
 
