@@ -3,7 +3,7 @@
 #![allow(unused_imports, dead_code)] // each target uses one property
 
 use chaos_proxy::exchange::{Answers, Broken, Down, Ended, Exchange, LIMITS, PIPELINED_MAX};
-use chaos_proxy::exchange::{Questions, Turn, Up};
+use chaos_proxy::exchange::{Questions, Turn, Up, Upstream};
 use chaos_proxy::fault::course::Course;
 use chaos_proxy::http::{AnswerReader, BodyReader, Framing, HeadReader};
 use chaos_proxy::units::{Span, Time};

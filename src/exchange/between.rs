@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use super::{Answers, Broken, Course, Exchange, HeadReader, PIPELINED_MAX, Questions};
+use super::{Answers, Broken, Course, Exchange, HeadReader, PIPELINED_MAX, Questions, Upstream};
 
 /// What the halves share, in one thread.
 #[derive(Default)]
@@ -14,6 +14,7 @@ pub(super) struct Between {
     pub(super) verdict: Option<bool>,
     pub(super) closing: bool,
     pub(super) client_finished: bool,
+    pub(super) upstream: Upstream,
     pub(super) courses: VecDeque<Option<Course>>,
 }
 
@@ -61,6 +62,10 @@ impl Questions for Ends {
 
     fn close(&mut self) {
         self.0.borrow_mut().closing = true;
+    }
+
+    fn upstream(&self) -> Upstream {
+        self.0.borrow().upstream
     }
 
     fn is_finished(&self) -> bool {

@@ -1,12 +1,13 @@
 //! What was decided for an exchange, carried out: as text, cut at every place.
 
-use super::tests::{Heard, Talk, crlf, talk};
-use super::{COPY_BYTES_MAX, Ended, Turn};
+use super::between::Ends;
+use super::tests::{Heard, Talk, crlf, talk, text};
+use super::{COPY_BYTES_MAX, Down, Ended, Turn, Up, Upstream};
 use crate::fault::Kind;
 use crate::fault::course::{Abort, Answer, Corruption, CorruptionKind, Course, Decided, Edit};
 use crate::fault::course::{Lose, Malformed, Partial};
 use crate::http::Reply;
-use crate::units::{Ratio, Span};
+use crate::units::{Ratio, Span, Time};
 
 const GET: &str = "GET / HTTP/1.1\nHost: a\n\n";
 const OK: &str = "HTTP/1.1 200 OK\nContent-Length: 5\n\nhello";
@@ -72,6 +73,48 @@ fn aborts_keep_the_order() {
     let ours = "HTTP/1.1 429 Too Many Requests\nContent-Length: 0\n\n";
     assert_eq!(heard.client, format!("{OK}{ours}{OK}"));
     assert_eq!(heard.upstream, GET.repeat(2));
+}
+
+/// What comes out of a turn without bytes of the upstream.
+fn turn(down: &mut Down, ends: &Ends) -> (Turn, String) {
+    let mut out = Vec::new();
+    let turn = down.turn(&[], Time::ZERO, &mut ends.clone(), &mut out);
+    (turn, text(&out))
+}
+
+/// Answers of our own come before it; whoever needs the upstream is told, and is the last one.
+#[test]
+fn no_upstream_is_told_in_its_order() {
+    let own = || Some(aborted(Abort::Reply(Reply::new(429), Span::ZERO)));
+    let ours = "HTTP/1.1 429 Too Many Requests\nContent-Length: 0\n\n";
+    let requests = crlf(&GET.repeat(4));
+    let ends = Ends::default();
+    ends.0.borrow_mut().courses = [own(), own(), None, own()].into();
+    let (mut up, mut down) = (Up::new(Span::from_ms(1)), Down::default());
+    up.turn(&requests, Time::ZERO, &mut ends.clone(), &mut Vec::new());
+    assert_eq!(turn(&mut down, &ends), (Turn::Wait, ours.repeat(2)));
+    ends.0.borrow_mut().upstream = Upstream::Failed;
+    let (end, told) = turn(&mut down, &ends);
+    assert!(told.starts_with("HTTP/1.1 502 Bad Gateway\n"), "{told}");
+    assert!(told.contains("\nConnection: close\n\nthe upstream cannot be reached"), "{told}");
+    assert_eq!(end, Turn::Finish);
+    let done: Vec<u16> = down.take_done().iter().map(|done| done.status).collect();
+    assert_eq!((done, ends.0.borrow().closing), (vec![429, 429, 502], true));
+}
+
+/// A client that has ended and needs no upstream gets its answers, and then FIN.
+#[test]
+fn nobody_is_waited_for_who_is_not_needed() {
+    let ends = Ends::default();
+    let mut down = Down::default();
+    assert_eq!(turn(&mut down, &ends), (Turn::Wait, String::new()));
+    let course = aborted(Abort::Reply(Reply::new(429), Span::ZERO));
+    ends.0.borrow_mut().courses = [Some(course.clone()), Some(course)].into();
+    let mut up = Up::new(Span::from_ms(1));
+    up.turn(&crlf(&GET.repeat(2)), Time::ZERO, &mut ends.clone(), &mut Vec::new());
+    ends.0.borrow_mut().upstream = Upstream::Unneeded;
+    let ours = "HTTP/1.1 429 Too Many Requests\nContent-Length: 0\n\n";
+    assert_eq!(turn(&mut down, &ends), (Turn::Finish, ours.repeat(2)));
 }
 
 #[test]

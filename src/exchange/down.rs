@@ -7,7 +7,7 @@
 
 use super::heads::{self, Goes, Out};
 use super::way::{Passed, Way};
-use super::{Broken, Done, Ended, Exchange, From, LIMITS, Mark, Marks, Rest, Turn};
+use super::{Broken, Done, Ended, Exchange, From, LIMITS, Mark, Marks, Rest, Turn, Upstream};
 use crate::fault::course::{Abort, Answer, Lose, Malformed};
 use crate::http::Version;
 use crate::http::{AnswerReader, Answered, BodyReader, Framing, Manner, Reject, Reply};
@@ -26,6 +26,9 @@ pub trait Questions {
 
     /// No further request will be answered.
     fn close(&mut self);
+
+    /// How it stands with the upstream.
+    fn upstream(&self) -> Upstream;
 
     /// True when the client has sent its FIN.
     fn is_finished(&self) -> bool;
@@ -225,8 +228,11 @@ impl Down {
 
     fn next(&mut self, work: &mut Work<'_>) -> Next {
         self.reader.clear();
+        // Asked first: behind that no exchange is given.
+        let is_unneeded = work.other.upstream() == Upstream::Unneeded;
         let Some(exchange) = work.other.next() else {
             return match (work.rest().is_empty(), self.ended) {
+                (true, None) if is_unneeded => self.over(Turn::Finish, work),
                 (true, None) => self.wait(State::Next),
                 (_, Some(Ended::Reset)) => self.over(Turn::Reset, work),
                 // What nobody asked for belongs to no request.
@@ -341,6 +347,9 @@ impl Down {
     fn head(&mut self, work: &mut Work<'_>) -> Next {
         if let Some(reject) = self.broken(work) {
             return self.refuse(reject, work);
+        }
+        if work.other.upstream() == Upstream::Failed {
+            return self.bad_gateway("the upstream cannot be reached", work);
         }
         match self.reader.take(work.rest()) {
             Err(reject) => self.bad_gateway(reject.reason, work),

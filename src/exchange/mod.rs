@@ -80,6 +80,20 @@ pub enum From {
     Refused(Reject),
 }
 
+/// How it stands with the upstream, which is dialled for the first request that goes there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Upstream {
+    /// Nobody has answered a dial yet.
+    #[default]
+    Awaited,
+    /// There is a connection.
+    Reached,
+    /// It cannot be reached.
+    Failed,
+    /// The client has ended, and no request of it goes there.
+    Unneeded,
+}
+
 /// What became of the bytes that a half was given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Turn {

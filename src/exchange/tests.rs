@@ -92,7 +92,6 @@ impl Talk<'_> {
             client.out.extend(client.input);
             upstream.out.extend(upstream.input);
         }
-        let text = |bytes: &[u8]| bytes.escape_ascii().to_string().replace("\\r\\n", "\n");
         Heard {
             upstream: text(&client.out),
             client: text(&upstream.out),
@@ -121,6 +120,11 @@ impl Talk<'_> {
         }
         whole
     }
+}
+
+/// Bytes as they are written here.
+pub(super) fn text(bytes: &[u8]) -> String {
+    bytes.escape_ascii().to_string().replace("\\r\\n", "\n")
 }
 
 /// Messages without the sizes of their chunks, as text.

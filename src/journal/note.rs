@@ -39,7 +39,8 @@ pub enum Event<'a> {
     Ready(usize),
     /// A client has connected.
     Accepted(SocketAddr),
-    /// The upstream has been reached.
+    /// The upstream has been reached; and how long after the accept, or on an http route after the
+    /// dial began.
     Connected(SocketAddr, Span),
     /// A fault ended the connection before it was dialled; holds how.
     Dropped(&'a str),

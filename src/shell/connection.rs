@@ -1,6 +1,5 @@
 //! The life of a connection from accept on: decide, dial, relay both ways.
 
-use std::io::Write;
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::fd::AsFd;
 use std::sync::Arc;
@@ -12,10 +11,9 @@ use crate::fault::course::Decided;
 use crate::fault::desk::Ground;
 use crate::fault::pipeline::{Deed, Effect, Pipeline};
 use crate::fault::{Action, Direction, Place, Step};
-use crate::http::{Manner, Reply};
 use crate::journal::{Closing, Event, Limit, Reason, Refusal, count};
 use crate::shell::clock::Clock;
-use crate::shell::dial::{DialError, Dialer};
+use crate::shell::dial::{Budget, Caller, DialError, dial};
 use crate::shell::http_half::{self, Half};
 use crate::shell::link::{Ends, Link, discard_input};
 use crate::shell::relay;
@@ -88,7 +86,10 @@ fn serve(accepted: Accepted) {
     let route = Arc::clone(&accepted.route);
     route.note(accepted.number, Event::Accepted(accepted.peer));
     match accepted.open() {
-        Opening::Dial => accepted.dial(),
+        Opening::Dial => match route.plan.protocol {
+            Protocol::Tcp => accepted.dial(),
+            Protocol::Http => accepted.relay(None), // dialled for the first request that goes there
+        },
         Opening::Drop(mode) => accepted.drop_client(mode),
         Opening::End(reason) => accepted.close(reason),
     }
@@ -216,17 +217,12 @@ impl Accepted {
 
     fn dial(self) {
         let Accepted { route, clock, number, .. } = &self;
-        let (deadline, _, _) = self.dial_bound();
-        let dialer =
-            Dialer { route, number: *number, client: &self.client, clock: *clock, deadline };
-        let begun = clock.now();
-        match dialer.dial() {
+        let budget = Budget::of_connection(&route.plan.limits);
+        let caller = Caller { route, number: *number, clock: *clock, budget, begun: clock.now() };
+        match dial(caller, &self.client) {
             Ok((upstream, addr)) => {
-                route.shared.journal.times.upstream_connect.observe(clock.now() - begun);
-                route.counters().dialled(true);
-                let _ = upstream.set_nodelay(true); // a dead socket is found by the first read
-                route.note(self.number, Event::Connected(addr, clock.elapsed()));
-                self.relay(upstream);
+                caller.tell_reached(&upstream, addr);
+                self.relay(Some(upstream));
             }
             Err(DialError::ClientGone) => self.close(Reason::ClientReset),
             Err(DialError::Ended(end)) => self.close(end.told().0),
@@ -234,48 +230,24 @@ impl Accepted {
                 route.refuse(Some(&self.client), Refusal::Descriptors);
             }
             Err(error @ (DialError::Failed(_) | DialError::TimedOut(_))) => {
-                self.fail(&error);
+                caller.tell_failed(&error);
+                count(&route.counters().upstream_failed, 1);
+                sys::reset(&self.client);
             }
         }
     }
 
-    /// When dialling is over, by which limit of the route, and how long that one is: the budget for
-    /// dialling, and what bounds the connection as a whole.
-    fn dial_bound(&self) -> (Time, Limit, Span) {
-        let limits = &self.route.plan.limits;
-        let never = Span(u64::MAX);
-        let bounds = [
-            (limits.connect, Limit::Connect),
-            (limits.idle.unwrap_or(never), Limit::Idle),
-            (limits.lifetime.unwrap_or(never), Limit::Lifetime),
-        ];
-        let (span, limit) = bounds.into_iter().min_by_key(|(span, _)| *span).unwrap_or(bounds[0]);
-        (Time::ZERO + span, limit, span)
-    }
-
-    /// The upstream was not reached: the client is reset, or told so in its protocol.
-    fn fail(&self, error: &DialError) {
-        if let DialError::TimedOut(_) = error {
-            let (_, limit, span) = self.dial_bound();
-            self.route.note(self.number, Event::TimedOut(limit, span));
-        }
-        self.route.counters().dialled(false);
-        self.route.note(self.number, Event::UpstreamFailed(&error.to_string()));
-        count(&self.route.counters().upstream_failed, 1);
-        match self.route.plan.protocol {
-            Protocol::Tcp => sys::reset(&self.client),
-            Protocol::Http => self.say_bad_gateway(),
-        }
-    }
-
     /// Copies both ways: this thread towards the upstream, another one towards the client.
-    fn relay(self, upstream: TcpStream) {
+    fn relay(self, upstream: Option<TcpStream>) {
         let halves = match self.halves() {
             Ok(halves) => halves,
             Err(_) => return self.route.refuse(Some(&self.client), Refusal::Descriptors),
         };
+        let generation = self.route.live.generation();
+        if let Some(end) = generation.end_of(self.number) {
+            return self.close(end.told().0); // no later generation wakes it to tell
+        }
         let Accepted { route, number, client, clock, seat, .. } = self;
-        let generation = route.live.generation();
         let link = Link::new(&route, Ends { number, clock, client, upstream, seat });
         let (other, snapshot) = (Arc::clone(&link), Arc::clone(&generation));
         let (up, down) = halves;
@@ -299,17 +271,6 @@ impl Accepted {
                 let (up, down) = self.route.shared.reserve.open(pair)?;
                 Ok((Some(up), Some(down)))
             }
-        }
-    }
-
-    /// Tells a client of an http route that there is no upstream, once it has begun to ask.
-    fn say_bad_gateway(&self) {
-        let deadline = self.clock.now() + self.route.plan.limits.head_span();
-        if let Ok(true) = self.wait(Interest::Readable, deadline) {
-            let reply = Reply::text(502, "the upstream cannot be reached");
-            // A socket that was not written to yet takes so much at once.
-            let _ = (&self.client).write(&reply.to_bytes(Manner::CLOSE));
-            self.close_gently();
         }
     }
 

@@ -10,7 +10,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use crate::control::Generation;
 use crate::exchange::{Answers, Broken, Done, Down, Ended, Exchange, From, PIPELINED_MAX};
-use crate::exchange::{Mark, Questions, Turn, Up};
+use crate::exchange::{Mark, Questions, Turn, Up, Upstream};
 use crate::fault::course::Course;
 use crate::fault::desk::{Ground, is_of_exchanges};
 use crate::fault::exchange::Facts;
@@ -27,12 +27,18 @@ struct Shared {
     up: OnceLock<Bell>,
     /// What the upstream said to an upgrade: 0 nothing, 1 no, 2 yes.
     verdict: AtomicU8,
+    /// What became of the upstream, once that is known.
+    upstream: OnceLock<Upstream>,
     closing: AtomicBool,
     client_finished: AtomicBool,
     broken: OnceLock<Broken>,
 }
 
 impl Shared {
+    fn upstream(&self) -> Upstream {
+        self.upstream.get().copied().unwrap_or_default()
+    }
+
     fn ring_up(&self) {
         // Who waits makes its bell first and then looks again; here it is the other way round.
         fence(Ordering::SeqCst);
@@ -72,6 +78,7 @@ pub fn pair(peer: IpAddr, head_span: Span) -> std::io::Result<(Half, Half)> {
         down: Bell::new()?,
         up: OnceLock::new(),
         verdict: AtomicU8::new(0),
+        upstream: OnceLock::new(),
         closing: AtomicBool::new(false),
         client_finished: AtomicBool::new(false),
         broken: OnceLock::new(),
@@ -204,10 +211,33 @@ impl Half {
         }
     }
 
+    /// Its target, the upstream, was reached.
+    pub fn reach(&self) {
+        self.tell_upstream(Upstream::Reached);
+    }
+
+    /// Its target, the upstream, cannot be reached.
+    pub fn fail(&self) {
+        self.tell_upstream(Upstream::Failed);
+    }
+
+    /// True when its target, the upstream, could not be reached.
+    pub fn is_unreachable(&self) -> bool {
+        matches!(self, Half::Up(_, asking) if asking.shared.upstream() == Upstream::Failed)
+    }
+
     /// It has passed its FIN on.
     pub fn finish(&self) {
         if let Half::Up(_, asking) = self {
             asking.shared.client_finished.store(true, Ordering::SeqCst);
+            self.tell_upstream(Upstream::Unneeded); // if it was not dialled
+        }
+    }
+
+    /// What is known first, stays.
+    fn tell_upstream(&self, upstream: Upstream) {
+        if let Half::Up(_, asking) = self {
+            let _ = asking.shared.upstream.set(upstream);
             asking.shared.down.ring();
         }
     }
@@ -293,6 +323,10 @@ impl Questions for Answering {
         if !self.shared.closing.swap(true, Ordering::SeqCst) {
             self.shared.ring_up();
         }
+    }
+
+    fn upstream(&self) -> Upstream {
+        self.shared.upstream()
     }
 
     fn is_finished(&self) -> bool {

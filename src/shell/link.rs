@@ -12,14 +12,15 @@ use crate::control::ledger::Seat;
 use crate::fault::passage::Bearings;
 use crate::fault::pipeline::Owner;
 use crate::fault::{Direction, Spec};
-use crate::journal::{Closing, Event, FaultTotal, Limit, Reason, count};
+use crate::journal::{Closing, Event, FaultTotal, Limit, Reason, Refusal, count};
 use crate::shell::clock::Clock;
 use crate::shell::route::Route;
 use crate::shell::sys;
 use crate::units::{Span, Time};
 
 /// A connection between a client and its upstream. The last copy thread to let go of it tells
-/// `closed`, closes both sockets and gives the seat back, in this order.
+/// `closed`, or counts what else became of it, closes both sockets and gives the seat back, in this
+/// order.
 pub struct Link {
     route: Arc<Route>,
     /// Its number on the route.
@@ -27,12 +28,16 @@ pub struct Link {
     /// Zero when it was accepted.
     pub clock: Clock,
     client: TcpStream,
-    upstream: TcpStream,
+    /// On an http route there is none until the first request goes there.
+    upstream: OnceLock<TcpStream>,
+    /// The upstream is being dialled, which has a limit of its own for being idle.
+    dialling: AtomicBool,
     /// When a byte last moved, in ns of `clock`; kept only when the route has an idle limit.
     moved: AtomicU64,
     bytes: [AtomicU64; 2],
     finished: [AtomicBool; 2],
     fate: OnceLock<Reason>,
+    unserved: OnceLock<Unserved>,
     blamed: AtomicBool,
     totals: Mutex<Vec<FaultTotal>>,
     _seat: Seat, // last: dropped after the sockets
@@ -46,10 +51,19 @@ pub struct Ends {
     pub clock: Clock,
     /// The client's socket, not blocking.
     pub client: TcpStream,
-    /// The upstream's socket, not blocking.
-    pub upstream: TcpStream,
+    /// The upstream's socket, not blocking, if it was dialled already.
+    pub upstream: Option<TcpStream>,
     /// Its place in the ledger.
     pub seat: Seat,
+}
+
+/// What became of a connection that does not count as closed.
+#[derive(Clone, Copy, Debug)]
+enum Unserved {
+    /// Its upstream could not be reached.
+    UpstreamFailed,
+    /// There was no descriptor for its upstream.
+    Refused,
 }
 
 impl Link {
@@ -61,10 +75,12 @@ impl Link {
             moved: AtomicU64::new(ends.clock.now().0),
             clock: ends.clock,
             client: ends.client,
-            upstream: ends.upstream,
+            upstream: ends.upstream.map_or_else(OnceLock::new, OnceLock::from),
+            dialling: AtomicBool::new(false),
             bytes: Default::default(),
             finished: Default::default(),
             fate: OnceLock::new(),
+            unserved: OnceLock::new(),
             blamed: AtomicBool::new(false),
             totals: Mutex::default(),
             _seat: ends.seat,
@@ -92,12 +108,43 @@ impl Link {
         Bearings { owner, direction, on_http, faults }
     }
 
-    /// Where the bytes of a direction come from, and where they go.
-    pub fn ends(&self, direction: Direction) -> (&TcpStream, &TcpStream) {
+    /// Where the bytes of a direction come from, and where they go; none where nobody was dialled.
+    pub fn ends(&self, direction: Direction) -> (Option<&TcpStream>, Option<&TcpStream>) {
         match direction {
-            Direction::Upstream => (&self.client, &self.upstream),
-            Direction::Downstream => (&self.upstream, &self.client),
+            Direction::Upstream => (Some(&self.client), self.upstream.get()),
+            Direction::Downstream => (self.upstream.get(), Some(&self.client)),
         }
+    }
+
+    /// The upstream is being dialled, until `reach`, `fail` or `refuse`.
+    pub fn begin_dial(&self) {
+        self.dialling.store(true, Ordering::Release);
+    }
+
+    /// The upstream was dialled; its idle time begins now. Only one thread dials, and once.
+    pub fn reach(&self, upstream: TcpStream) {
+        let _ = self.upstream.set(upstream);
+        self.end_dial();
+    }
+
+    /// The upstream could not be reached: that is what became of the connection. It goes on for as
+    /// long as it takes to say so.
+    pub fn fail(&self) {
+        let _ = self.unserved.set(Unserved::UpstreamFailed); // there is one dial
+        self.end_dial();
+    }
+
+    /// There is no descriptor for the upstream: the client is reset.
+    pub fn refuse(&self) {
+        if self.end(Reason::Internal, Cut::Reset) {
+            let _ = self.unserved.set(Unserved::Refused); // there is one dial
+            self.route.tell_refusal(Refusal::Descriptors);
+        }
+    }
+
+    fn end_dial(&self) {
+        self.moved();
+        self.dialling.store(false, Ordering::Release); // after that: see `deadline`
     }
 
     /// What an error on the source (or the target) of a direction says about the peers.
@@ -135,9 +182,9 @@ impl Link {
     /// When a limit of the route is met, if no byte moves before.
     pub fn deadline(&self) -> Time {
         let limits = &self.route.plan.limits;
-        let moved = Time(self.moved.load(Ordering::Relaxed));
-        let idle = limits.idle.map_or(Time::NEVER, |idle| moved + idle);
-        idle.min(limits.end_of_life())
+        let idle = limits.idle.filter(|_| !self.dialling.load(Ordering::Acquire));
+        let moved = || Time(self.moved.load(Ordering::Relaxed));
+        idle.map_or(Time::NEVER, |idle| moved() + idle).min(limits.end_of_life())
     }
 
     /// True when its route has a limit of time.
@@ -166,7 +213,7 @@ impl Link {
     /// Ends both sockets at once, and wakes whoever waits on them. True for the first to do so.
     pub fn end(&self, reason: Reason, cut: Cut) -> bool {
         let first = self.fate.set(reason).is_ok();
-        for stream in [&self.client, &self.upstream] {
+        for stream in [Some(&self.client), self.upstream.get()].into_iter().flatten() {
             match cut {
                 Cut::Close if first => drop(stream.shutdown(Shutdown::Both)),
                 Cut::Reset if first => sys::reset(stream),
@@ -198,7 +245,8 @@ impl Link {
     pub fn finish(&self, direction: Direction) {
         self.finished[direction as usize].store(true, Ordering::SeqCst);
         let (_, target) = self.ends(direction);
-        let _ = target.shutdown(Shutdown::Write); // gone already: the other direction will tell
+        let shut = |target: &TcpStream| target.shutdown(Shutdown::Write);
+        let _ = target.map(shut); // gone already: the other direction will tell
     }
 
     /// True when a direction has passed its FIN on.
@@ -211,6 +259,18 @@ impl Link {
         self.totals.lock().unwrap_or_else(PoisonError::into_inner).extend(totals);
     }
 
+    fn closing(&self) -> Closing {
+        let bytes = |direction: Direction| self.bytes[direction as usize].load(Ordering::Relaxed);
+        let mut totals = self.totals.lock().unwrap_or_else(PoisonError::into_inner);
+        Closing {
+            bytes_up: bytes(Direction::Upstream),
+            bytes_down: bytes(Direction::Downstream),
+            lived: self.clock.elapsed(),
+            reason: self.reason(),
+            totals: std::mem::take(&mut totals),
+        }
+    }
+
     /// Tells what happened on this connection.
     pub fn note(&self, event: Event<'_>) {
         self.route.note(self.number, event);
@@ -219,20 +279,19 @@ impl Link {
 
 impl Drop for Link {
     fn drop(&mut self) {
-        let bytes = |direction: Direction| self.bytes[direction as usize].load(Ordering::Relaxed);
-        let reason = self.reason();
-        let totals = self.totals.get_mut().unwrap_or_else(PoisonError::into_inner);
-        let closing = Closing {
-            bytes_up: bytes(Direction::Upstream),
-            bytes_down: bytes(Direction::Downstream),
-            lived: self.clock.elapsed(),
-            reason,
-            totals: std::mem::take(totals),
+        // Told first: who sees the count finds the note.
+        let counters = self.route.counters();
+        let outcome = match self.unserved.get() {
+            Some(Unserved::UpstreamFailed) => &counters.upstream_failed,
+            Some(Unserved::Refused) => &counters.refused,
+            None => {
+                self.note(Event::Closed(&self.closing()));
+                &counters.closed
+            }
         };
-        self.note(Event::Closed(&closing));
-        count(&self.route.counters().closed, 1); // told first: who sees the count finds the note
+        count(outcome, 1);
         if self.is_over() {
-            [&self.client, &self.upstream].into_iter().for_each(let_go);
+            [Some(&self.client), self.upstream.get()].into_iter().flatten().for_each(let_go);
         }
     }
 }

@@ -13,6 +13,8 @@
 
 mod http;
 
+mod reach;
+
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::fd::AsFd;
@@ -24,6 +26,7 @@ use crate::fault::passage::Passage;
 use crate::fault::pipeline::Total;
 use crate::fault::{Action, Direction, Mode, Spec, Step};
 use crate::journal::{FaultTotal, Reason};
+use crate::shell::dial::Dial;
 use crate::shell::http_half::Half;
 use crate::shell::link::Link;
 use crate::shell::sys::{self, Found, Interest, Policy, Watch};
@@ -87,8 +90,11 @@ enum Pending {
 struct Flow<'a> {
     link: &'a Link,
     direction: Direction,
-    source: &'a TcpStream,
-    target: &'a TcpStream,
+    /// None until the upstream of an http route is dialled; so with the target.
+    source: Option<&'a TcpStream>,
+    target: Option<&'a TcpStream>,
+    /// The target is being dialled.
+    dial: Option<Dial<'a>>,
     generation: Arc<Generation>,
     passage: Passage,
     /// True when nothing but passing bytes on is to be done.
@@ -145,6 +151,7 @@ impl<'a> Flow<'a> {
             direction,
             source,
             target,
+            dial: None,
             generation,
             passes: passage.is_pass_through(),
             passage,
@@ -175,6 +182,7 @@ impl<'a> Flow<'a> {
             }
         }
         loop {
+            self.find_source();
             self.turn_if_room()?;
             self.write_due()?;
             if self.goes_on() {
@@ -228,6 +236,7 @@ impl<'a> Flow<'a> {
     }
 
     fn write_pending(&mut self) -> Result<(), Over> {
+        let Some(target) = self.target else { return self.lack_target() };
         if std::mem::take(&mut self.blocked) && !self.passes {
             self.roomy_since = self.link.clock.now();
         }
@@ -242,7 +251,7 @@ impl<'a> Flow<'a> {
                 self.keep_room(written);
                 return Ok(());
             }
-            match (&*self.target).write(rest) {
+            match (&*target).write(rest) {
                 Ok(written) => {
                     self.count(written);
                     if let Pending::Buffer(from, _) | Pending::Chunk(_, from) = &mut self.pending {
@@ -284,9 +293,7 @@ impl<'a> Flow<'a> {
     /// in force only one chunk: something else may be due before the next one.
     fn read(&mut self) -> Result<(), Over> {
         for _ in 0..if self.passes { READS_MAX } else { 1 } {
-            if !self.wants_to_read() {
-                break;
-            }
+            let Some(source) = self.source.filter(|_| self.wants_to_read()) else { break };
             let buffer = self.buffer.get_or_insert_with(|| vec![0; SMALL_BYTES].into_boxed_slice());
             let most = match (&self.half, self.passes) {
                 (Some(_), _) => EXCHANGE_BYTES,
@@ -294,7 +301,7 @@ impl<'a> Flow<'a> {
                 (None, false) => CHUNK_BYTES,
             };
             let size = buffer.len().min(most);
-            match (&*self.source).read(&mut buffer[..size]) {
+            match (&*source).read(&mut buffer[..size]) {
                 Ok(0) => return self.take_end(Action::Finish),
                 Ok(count) => {
                     self.take(count)?;
@@ -374,7 +381,7 @@ impl<'a> Flow<'a> {
         let reads = self.wants_to_read();
         let due = if self.blocked { self.passage.next_cut() } else { self.passage.next_due() };
         let deadline = due.unwrap_or(Time::NEVER).min(self.link.deadline());
-        let deadline = deadline.min(self.due_of_half());
+        let deadline = deadline.min(self.due_of_half()).min(self.due_of_dial());
         let timeout = match deadline {
             Time::NEVER => None,
             deadline => Some(deadline - self.link.clock.now()),
@@ -386,22 +393,11 @@ impl<'a> Flow<'a> {
         let of_source = if reads { Interest::Readable } else { Interest::Trouble };
         let of_target = if self.blocked { Interest::Writable } else { Interest::Trouble };
         let wake = Watch::new(self.generation.wake.as_fd(), Interest::Trouble);
-        let source = Watch::new(self.source.as_fd(), of_source);
-        let target = Watch::new(self.target.as_fd(), of_target);
+        let source = self.source.map_or(wake, |source| Watch::new(source.as_fd(), of_source));
+        let target = self.target.map_or(wake, |target| Watch::new(target.as_fd(), of_target));
         let quiet = self.source_quiet && !reads && !self.finished;
-        let bell = self.half.as_ref().and_then(|half| half.watch());
         let found = match (quiet, self.blocked) {
-            _ if self.half.is_some() => {
-                let source = if quiet || self.is_lingering() { wake } else { source };
-                let target = if self.blocked { target } else { wake };
-                let watches = [wake, source, target, bell.unwrap_or(wake)];
-                sys::poll(watches, timeout).map(|[w, s, t, b]| {
-                    self.half.iter().filter(|_| b.ready).for_each(|half| half.hush());
-                    let none = Found::default();
-                    let source = if quiet || self.is_lingering() { none } else { s };
-                    (w, source, if self.blocked { t } else { none })
-                })
-            }
+            _ if self.half.is_some() => self.poll_http([wake, source, target], quiet, timeout),
             (false, false) => {
                 sys::poll([wake, source], timeout).map(|[w, s]| (w, s, Found::default()))
             }
@@ -414,7 +410,13 @@ impl<'a> Flow<'a> {
         if gives_back && !(wake.any() || source.any() || target.any()) {
             (self.buffer, self.spare) = (None, Vec::new()); // nothing came for so long
         }
-        self.after_wait(wake, source, target)?;
+        match self.dial.is_some() {
+            false => self.after_wait(wake, source, target)?,
+            true => {
+                self.after_wait(wake, source, Found::default())?;
+                self.go_on_dialling(source, target)?;
+            }
+        }
         Ok(if reads { source } else { Found::default() })
     }
 

@@ -8,7 +8,7 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::Builder;
 
@@ -35,8 +35,8 @@ pub struct Lookup {
 
 impl Lookup {
     /// What hangs up when the answer is there.
-    pub fn done(&self) -> impl AsFd + '_ {
-        &self.done
+    pub fn done(&self) -> BorrowedFd<'_> {
+        self.done.as_fd()
     }
 
     /// The answer with this port, once it is there.

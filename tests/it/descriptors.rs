@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::binary::{PROGRAM, Process, command, config};
+use crate::http_route;
 use crate::support::{End, eventually, expect, patient, read_all};
 use crate::upstreams;
 
@@ -23,6 +24,11 @@ const LIMITS: [u32; 2] = [40, 41];
 
 /// A proxy that may have so many descriptors and believes it could serve 1000 connections.
 fn starved(upstream: std::net::SocketAddr, descriptors: u32) -> Option<Process> {
+    let knobs = r#""maxConnections": 1000, "connectTimeoutMs": 5000"#;
+    starved_with(&config(upstream, knobs), descriptors)
+}
+
+fn starved_with(config: &str, descriptors: u32) -> Option<Process> {
     if !Path::new("/usr/bin/prlimit").exists() {
         eprintln!("skipped: no prlimit");
         return None;
@@ -31,14 +37,19 @@ fn starved(upstream: std::net::SocketAddr, descriptors: u32) -> Option<Process> 
     let limit = format!("--nofile={descriptors}:{descriptors}");
     command.args([&limit, PROGRAM, "-c", "-", "--log-format", "json"]);
     let mut process = Process::spawn(command);
-    process.give(&config(upstream, r#""maxConnections": 1000, "connectTimeoutMs": 5000"#));
+    process.give(config);
     process.wait_for("ready");
     Some(process)
 }
 
 /// What became of a client that said something: it was answered, or else ended at once.
 fn is_served(client: &TcpStream) -> bool {
-    let _ = (&*client).write_all(b"x");
+    is_answered(client, b"x")
+}
+
+/// The same of a client that said this.
+fn is_answered(client: &TcpStream, bytes: &[u8]) -> bool {
+    let _ = (&*client).write_all(bytes);
     match std::io::Read::read(&mut &*client, &mut [0]) {
         Ok(count) => count == 1,
         Err(error) if error.kind() == ErrorKind::WouldBlock => {
@@ -83,6 +94,28 @@ fn some_are_refused_and_later_ones_served_with(descriptors: u32) {
         let client = patient(TcpStream::connect(process.addr()).unwrap());
         is_served(&client)
     });
+}
+
+/// On an http route the dial comes with the first request; one that finds no descriptor for it is
+/// reset like the others, and counts as refused.
+#[test]
+fn a_request_without_a_descriptor_for_its_dial_is_refused() {
+    for descriptors in LIMITS {
+        let upstream = http_route::web(http_route::told);
+        let knobs = r#""maxConnections": 1000, "connectTimeoutMs": 5000, "protocol": "http""#;
+        let Some(process) = starved_with(&config(upstream.addr, knobs), descriptors) else {
+            return;
+        };
+        let connect = || patient(TcpStream::connect(process.addr()).unwrap());
+        let request = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+        let clients: Vec<TcpStream> = (0..60).map(|_| connect()).collect();
+        let served = clients.iter().filter(|client| is_answered(client, request)).count();
+        assert!((1..=20).contains(&served), "served {served} of 60 with {descriptors} descriptors");
+        assert!(process.said().contains(r#""reason":"descriptors""#), "{}", process.said());
+        assert!(!process.said().contains("upstream_failed"), "{}", process.said());
+        drop(clients);
+        eventually("answered again", || is_answered(&connect(), request));
+    }
 }
 
 #[test]

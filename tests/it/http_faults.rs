@@ -52,7 +52,7 @@ fn errors_before_the_upstream() {
         assert_eq!((answered.number("status"), answered.text("origin")), (503.0, "proxy"));
         assert_eq!(answered.fields["faults"][0]["drawn"], "status=503");
     }
-    assert_eq!(upstream.outcome(), 0, "the upstream was not asked");
+    assert_eq!(upstream.accepted(), 0, "the upstream was not dialled");
     let page = proxy.running().metrics(chaos_proxy::admin::Metrics::ALL);
     let count = r#"chaos_proxy_http_requests_total{route="r",status="503",origin="proxy"} 2"#;
     assert!(page.lines().any(|line| line == count), "{page}");
@@ -106,7 +106,7 @@ fn connections_end_without_an_answer() {
         let upstream = web(told);
         let proxy = route(&upstream, &format!(r#""type": "connection_error", "kind": "{kind}""#));
         assert_eq!(ask(&proxy, GET), (String::new(), ends), "{kind}");
-        assert_eq!(upstream.outcome(), 0);
+        assert_eq!(upstream.accepted(), 0, "{kind}");
         assert_eq!(proxy.wait_for("closed").text("reason"), "fault", "{kind}");
     }
 }

@@ -17,7 +17,14 @@ const HTTP: &str = r#""protocol": "http""#;
 pub(crate) fn web(
     answer: impl Fn(&Request) -> Option<Vec<u8>> + Send + Sync + 'static,
 ) -> Upstream<usize> {
-    Upstream::start(move |mut stream| {
+    Upstream::start(serve(answer))
+}
+
+/// What such an upstream does with a connection.
+pub(crate) fn serve(
+    answer: impl Fn(&Request) -> Option<Vec<u8>> + Send + Sync + 'static,
+) -> impl Fn(TcpStream) -> usize + Send + Sync + 'static {
+    move |mut stream| {
         let limits = Limits { body_bytes: 64 << 20, ..Limits::default() };
         let (mut reader, mut buffer, mut served) =
             (RequestReader::new(limits), vec![0; 1 << 16], 0);
@@ -36,7 +43,7 @@ pub(crate) fn web(
                 }
             }
         }
-    })
+    }
 }
 
 /// Answers with the method, the path and the length of the body.

@@ -141,6 +141,7 @@ fn a_dropped_connection_that_hangs_is_silent_until_the_client_leaves() {
     client.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
     assert_eq!(read_all(&client), (Vec::new(), End::Silence));
     assert_eq!(proxy.running().in_flight(), 1);
+    proxy.wait_for("dropped");
     drop(client);
     assert_eq!(proxy.balanced().dropped, 1);
     let held = proxy.connect();

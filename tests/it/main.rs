@@ -55,6 +55,8 @@ mod http_rates;
 
 mod http_route;
 
+mod http_dial;
+
 mod events;
 
 mod http_faults;

@@ -174,6 +174,13 @@ impl Proxy {
         unseen.extract_if(.., |told| told.name == name).collect()
     }
 
+    /// All notes of this connection so far that nobody has waited for, as they were told.
+    pub(crate) fn take_in_order(&self, conn: u64) -> Vec<Told> {
+        let mut unseen = self.unseen.lock().unwrap();
+        unseen.extend(self.notes.try_iter());
+        unseen.extract_if(.., |told| told.conn == conn).collect()
+    }
+
     /// Waits until no connection is left, then checks that the counters balance.
     pub(crate) fn balanced(&self) -> Figures {
         eventually("no connection in flight", || self.running().in_flight() == 0);

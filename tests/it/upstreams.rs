@@ -121,7 +121,7 @@ impl Nobody {
 pub(crate) struct Unreachable {
     /// Where a connect hangs.
     pub(crate) addr: SocketAddr,
-    _listener: TcpListener,
+    listener: TcpListener,
     _fillers: Vec<TcpStream>,
 }
 
@@ -138,7 +138,16 @@ impl Unreachable {
             fillers.push(stream);
             assert!(fillers.len() < 16, "the queue of {addr} never fills");
         }
-        Unreachable { addr, _listener: listener, _fillers: fillers }
+        Unreachable { addr, listener, _fillers: fillers }
+    }
+
+    /// Answers from now on. The system repeats a connect that hangs after a second.
+    pub(crate) fn relent<T: Send + 'static>(
+        self,
+        serve: impl Fn(TcpStream) -> T + Send + Sync + 'static,
+    ) -> Upstream<T> {
+        SockRef::from(&self.listener).listen(64).unwrap();
+        Upstream::on(self.listener, serve)
     }
 }
 

@@ -73,6 +73,7 @@ impl Flow<'_> {
             self.spare = out;
             return Ok(());
         }
+        self.begin_dial()?;
         self.uncounted = out.len();
         if self.passes {
             self.pending = Pending::Chunk(out, 0);
