@@ -167,8 +167,8 @@ fn shadow_is_told_and_refuses_nobody() {
 fn a_connect_gets_no_answer_and_then_it_heals() {
     let upstream = upstreams::echo();
     for listen in ["127.0.0.1:0", "0.0.0.0:0", "[::]:0", "[::1]:0"] {
-        let config = Proxy::config(&upstream.addr.to_string(), HANG);
-        let proxy = Proxy::with_config(&config.replace("127.0.0.1:0", listen));
+        let config = Proxy::config_on(listen, &upstream.addr.to_string(), HANG);
+        let proxy = Proxy::with_config(&config);
         assert_eq!(short(&proxy.wait_for("turned")), "silent hanging/hanging", "{listen}");
         let mut addr = proxy.addr();
         if addr.ip().is_unspecified() {

@@ -5,6 +5,7 @@
 
 use std::io::{ErrorKind, Read};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -99,10 +100,15 @@ impl Proxy {
 
     /// The configuration that `start` uses.
     pub(crate) fn config(upstream: &str, knobs: &str) -> String {
+        Proxy::config_on(&own_listen(), upstream, knobs)
+    }
+
+    /// The same, listening there.
+    pub(crate) fn config_on(listen: &str, upstream: &str, knobs: &str) -> String {
         let comma = if knobs.is_empty() { "" } else { ", " };
         let knobs = format!("{comma}{knobs}");
         format!(
-            r#"{{"seed": 7, "routes": [{{"name": "{ROUTE}", "listen": "127.0.0.1:0",
+            r#"{{"seed": 7, "routes": [{{"name": "{ROUTE}", "listen": "{listen}",
                 "upstream": "{upstream}"{knobs}}}]}}"#
         )
     }
@@ -211,6 +217,15 @@ impl Drop for Proxy {
 pub(crate) fn faults(knobs: &str) -> Vec<Spec> {
     let plan = config::read(Proxy::config("127.0.0.1:1", knobs).as_bytes());
     plan.expect("knobs of a test are valid").routes.remove(0).faults
+}
+
+/// Any port of a loopback address that nobody else uses: each call gives another one, and so does
+/// each process. On `127.0.0.1` a port that is given back for a moment may be somebody else's then.
+pub(crate) fn own_listen() -> String {
+    static CALLS: AtomicU32 = AtomicU32::new(0);
+    let call = CALLS.fetch_add(1, Ordering::Relaxed) % (1 << 13);
+    let [_, a, b, c] = (((std::process::id() % (1 << 10)) << 13) | call).to_be_bytes();
+    format!("127.{}.{b}.{c}:0", 128 | a)
 }
 
 /// A client of `addr` that gives up after `PATIENCE`.
