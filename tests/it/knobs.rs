@@ -140,6 +140,7 @@ fn a_dropped_connection_that_hangs_is_silent_until_the_client_leaves() {
     let client = proxy.connect();
     client.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
     assert_eq!(read_all(&client), (Vec::new(), End::Silence));
+    proxy.wait_for("dropped");
     assert_eq!(proxy.running().in_flight(), 1);
     drop(client);
     assert_eq!(proxy.balanced().dropped, 1);

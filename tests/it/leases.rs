@@ -62,8 +62,10 @@ fn a_fault_removes_itself_and_live_connections_feel_it() {
 #[test]
 fn a_refused_route_heals_by_itself() {
     let (_upstream, proxy, admin) = started();
-    ask(&admin, TOXICS, r#"{"type": "refuse", "ttl": 60}"#);
-    assert!(TcpStream::connect(proxy.addr()).is_err());
+    let begun = Instant::now();
+    ask(&admin, TOXICS, r#"{"type": "refuse", "ttl": 100}"#);
+    let refused = TcpStream::connect(proxy.addr()).is_err();
+    assert!(refused || begun.elapsed() >= Duration::from_millis(100), "the lease is not over");
     assert_eq!(proxy.wait_for("lease_expired").text("fault"), "refuse_downstream");
     eventually("it listens again", || TcpStream::connect(proxy.addr()).is_ok());
 }

@@ -58,8 +58,8 @@ fn a_half_closed_connection_meets_the_idle_timeout_too() {
 fn bytes_held_by_a_fault_are_no_progress() {
     let upstream = upstreams::echo();
     let proxy = Proxy::start(upstream.addr, r#""timeoutMs": 250, "latencyMs": 3600000"#);
-    let mut client = proxy.connect();
     let begun = Instant::now();
+    let mut client = proxy.connect();
     client.write_all(b"x").unwrap();
     assert_eq!(read_all(&client), (Vec::new(), End::Fin));
     assert_took(begun.elapsed(), 250, 450, "a byte that is held");
