@@ -35,7 +35,7 @@ fn every_live_connection_feels_a_change_when_it_is_answered() {
     let mut p = proxied(upstream.addr);
     let clients: Vec<TcpStream> = (0..8).map(|_| live(p.addr)).collect();
     let mut seen = 0;
-    for client in clients.iter().cycle().take(16) {
+    for client in &clients {
         let begun = Instant::now();
         p.api.add(r#"{"type": "latency", "attributes": {"latency": 20}}"#);
         let in_time = begun.elapsed() < CHANGE_SPAN;

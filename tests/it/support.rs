@@ -36,6 +36,20 @@ pub(crate) fn slow() -> bool {
     std::env::var_os("RUN_SLOW_TESTS").is_some()
 }
 
+/// Runs a test for each of these, all at once: most of the time they wait. One after the other
+/// where upper bounds of time count.
+pub(crate) fn each<T: Send>(cases: impl IntoIterator<Item = T>, test: impl Fn(T) + Sync) {
+    if slow() {
+        return cases.into_iter().for_each(test);
+    }
+    let test = &test;
+    std::thread::scope(|scope| {
+        for case in cases {
+            scope.spawn(move || test(case));
+        }
+    });
+}
+
 /// Waits until `ok`, or fails with `what`.
 pub(crate) fn eventually(what: &str, mut ok: impl FnMut() -> bool) {
     let begun = Instant::now();
