@@ -4,6 +4,8 @@ CARGO_TARGET_DIR ?= target
 RELEASE := $(CARGO_TARGET_DIR)/release/chaos-proxy
 STATIC := $(CARGO_TARGET_DIR)/static/chaos-proxy
 PREFIX ?= /usr/local
+# Twice as many at a time as there are processors: most of their time tests wait.
+TEST_THREADS ?= $(shell expr 2 '*' $$(nproc))
 export PREFIX DESTDIR
 
 .DEFAULT_GOAL := help
@@ -26,7 +28,7 @@ clippy: ## lints; a warning fails
 	cargo clippy --locked --all-targets -- -D warnings
 
 test: ## every test but the slow ones
-	cargo test --locked
+	RUST_TEST_THREADS=$(TEST_THREADS) cargo test --locked
 
 docs: ## build the documentation; a warning fails
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps

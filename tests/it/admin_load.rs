@@ -8,7 +8,7 @@ use chaos_proxy::config::ROUTES_MAX;
 use serde_json::json;
 
 use crate::api::{Api, served};
-use crate::support::{assert_took, slow};
+use crate::support::{assert_took, own_listen, slow};
 use crate::upstreams::Nobody;
 
 /// How many of something: fewer where only the outcome counts.
@@ -75,9 +75,7 @@ fn a_reset_of_a_thousand_proxies_takes_less_than_a_second() {
     let (served, nobody) = (served(), Nobody::start());
     let mut api = Api::connect(served.addr);
     let count = scale(ROUTES_MAX) - 1;
-    // An address of this process: nobody else takes the port of one that is disabled.
-    let [_, a, b, c] = std::process::id().to_be_bytes();
-    let own = format!("127.{}.{b}.{c}:0", 128 | a);
+    let own = own_listen();
     for n in 0..count {
         let body = json!({"name": n.to_string(), "listen": own, "upstream": nobody.addr});
         api.ask(201, "POST", "/proxies", &body.to_string());

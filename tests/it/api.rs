@@ -13,7 +13,7 @@ use chaos_proxy::shell::admin_server::{AdminServer, Limits};
 use chaos_proxy::shell::listener::Bound;
 use serde_json::{Value, json};
 
-use crate::support::{End, PATIENCE, connect, expect, read_all};
+use crate::support::{End, PATIENCE, connect, expect, own_listen, read_all};
 
 /// A proxy in this process with the API, and no other route than one that nobody uses.
 pub(crate) struct Served {
@@ -105,11 +105,11 @@ impl Api {
         told
     }
 
-    /// Creates a proxy of this name on a port that the system chooses; where it listens.
+    /// Creates a proxy of this name on an address of its own; where it listens.
     #[track_caller]
     pub(crate) fn create(&mut self, name: &str, upstream: SocketAddr) -> SocketAddr {
         let upstream = upstream.to_string();
-        let body = json!({"name": name, "listen": "127.0.0.1:0", "upstream": upstream});
+        let body = json!({"name": name, "listen": own_listen(), "upstream": upstream});
         let made = self.ask(201, "POST", "/proxies", &body.to_string()).json();
         made["listen"].as_str().expect("an address").parse().expect("an address")
     }

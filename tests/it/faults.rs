@@ -4,7 +4,9 @@ use std::io::Write;
 use std::net::{Shutdown, TcpStream};
 use std::time::{Duration, Instant};
 
-use crate::support::{End, Proxy, assert_same, assert_took, eventually, expect, pattern, read_all};
+use crate::support::{
+    End, Proxy, assert_same, assert_took, each, eventually, expect, pattern, read_all,
+};
 use crate::upstreams::{self, Upstream, gate};
 
 /// A proxy with this one fault before an upstream.
@@ -43,7 +45,7 @@ fn bytes_stay_the_same_where_nothing_says_otherwise() {
         (r#""type": "bandwidth", "direction": "upstream", "rate": 2000, "burst": "100kB""#, 100),
         (r#""type": "hang", "after_bytes": 1000, "for": "150ms", "then": "resume""#, 150),
         (r#""type": "connect_delay", "value": "150ms""#, 150),
-        (r#""type": "loss", "loss": "5%", "rtt": 20, "direction": "both""#, 20),
+        (r#""type": "loss", "loss": "2%", "rtt": 20, "direction": "both""#, 20),
         (r#""type": "loss", "burst": {"loss": 0.02, "mean": 3}, "rtt": 10, "cc": "none""#, 0),
         (r#""type": "bandwidth", "rate": 0, "for": "150ms""#, 150),
         (r#""type": "latency", "latency": 150, "afterBytes": 299999"#, 150),
@@ -52,7 +54,7 @@ fn bytes_stay_the_same_where_nothing_says_otherwise() {
         (r#""type": "timeout", "mode": "shadow""#, 0),
         (r#""type": "reset", "enabled": false"#, 0),
     ];
-    for (fault, low) in faults {
+    each(faults, |(fault, low)| {
         let upstream = upstreams::echo();
         let proxy = with_fault(&upstream, fault);
         let (begun, sent) = (Instant::now(), pattern(300_000, 3));
@@ -61,19 +63,19 @@ fn bytes_stay_the_same_where_nothing_says_otherwise() {
         assert_same(&came, &sent, fault);
         assert_eq!(end, End::Fin, "{fault}");
         proxy.balanced();
-    }
+    });
 }
 
 #[test]
 fn a_timeout_loses_the_bytes_and_closes_after_the_silence() {
     let upstream = upstreams::sink();
-    let fault = r#""type": "timeout", "direction": "upstream", "timeout": 200"#;
+    let fault = r#""type": "timeout", "direction": "upstream", "timeout": 100"#;
     let proxy = with_fault(&upstream, fault);
     let mut client = proxy.connect();
     let begun = Instant::now();
     client.write_all(b"lost").unwrap();
     assert_eq!(read_all(&client), (Vec::new(), End::Fin));
-    assert_took(begun.elapsed(), 200, 400, "the silence");
+    assert_took(begun.elapsed(), 100, 300, "the silence");
     assert_eq!(upstream.outcome(), b"");
     assert_eq!(proxy.wait_for("closed").text("reason"), "fault");
     let mut told = [injected(&proxy).0, injected(&proxy).0];
@@ -101,7 +103,7 @@ fn resets_come_where_they_were_asked_for() {
         (r#""type": "hang", "after_bytes": 1234, "for": 100, "then": "reset""#, 100, 1234),
         (r#""type": "lose_response""#, 20, 0),
     ];
-    for (fault, low, passed) in faults {
+    each(faults, |(fault, low, passed)| {
         let upstream = upstreams::echo();
         let proxy = with_fault(&upstream, fault);
         let (begun, sent) = (Instant::now(), pattern(3_000, 4));
@@ -112,7 +114,7 @@ fn resets_come_where_they_were_asked_for() {
         assert_same(&came, &sent[..passed], fault);
         assert_eq!(end, End::Reset, "{fault}");
         assert_eq!(proxy.wait_for("closed").text("reason"), "fault", "{fault}");
-    }
+    });
 }
 
 /// A connection that is half closed is still a live one.
@@ -238,13 +240,13 @@ fn a_fault_acts_so_many_times_and_never_again() {
 
 #[test]
 fn a_round_trip_and_a_named_link() {
-    for (knobs, low) in [(r#""rtt": "100ms""#, 100), (r#""profile": "cable""#, 56)] {
+    each([(r#""rtt": "100ms""#, 100), (r#""profile": "cable""#, 56)], |(knobs, low)| {
         let upstream = upstreams::echo();
         let proxy = Proxy::start(upstream.addr, knobs);
         let begun = Instant::now();
         assert_eq!(exchange(&proxy.connect(), b"hello"), (b"hello".to_vec(), End::Fin), "{knobs}");
         assert_took(begun.elapsed(), low, low + 20, knobs);
-    }
+    });
     let upstream = upstreams::echo();
     let proxy = Proxy::start(upstream.addr, r#""profile": "offline""#);
     let client = proxy.connect();

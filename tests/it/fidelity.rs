@@ -4,13 +4,13 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 
 use crate::support::{
-    End, PATHS, Proxy, assert_same, eventually, expect, pattern, read_all, reset,
+    End, PATHS, Proxy, assert_same, each, eventually, expect, pattern, read_all, reset,
 };
 use crate::upstreams::{Upstream, gate};
 
 /// Runs a test on every way through the relay.
-fn on_every_path(test: impl Fn(&str)) {
-    PATHS.into_iter().for_each(test);
+fn on_every_path(test: impl Fn(&str) + Sync) {
+    each(PATHS, test);
 }
 
 #[test]
@@ -204,7 +204,7 @@ fn read_oddly(mut stream: &TcpStream, length: usize) -> Vec<u8> {
 
 #[test]
 fn much_both_ways_at_once() {
-    const LENGTH: usize = 16 << 20;
+    const LENGTH: usize = 8 << 20;
     let up = pattern(LENGTH, 5);
     let down = pattern(LENGTH, 6);
     on_every_path(|knobs| {

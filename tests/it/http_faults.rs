@@ -8,7 +8,7 @@ use std::time::Instant;
 use chaos_proxy::http::{Manner, Reply};
 
 use crate::http_route::{ok, told, web};
-use crate::support::{End, Proxy, assert_took, eventually, expect, read_all, receive};
+use crate::support::{End, Proxy, assert_took, each, eventually, expect, read_all, receive};
 use crate::upstreams::Upstream;
 
 /// An http route with this one fault.
@@ -74,7 +74,7 @@ fn errors_after_the_upstream() {
 #[test]
 fn delays_once_per_request() {
     let upstream = web(told);
-    for phase in ["request", "response"] {
+    each(["request", "response"], |phase| {
         let fault = format!(r#""type": "http_delay", "latency": 60, "phase": "{phase}""#);
         let proxy = route(&upstream, &fault);
         let client = proxy.connect();
@@ -86,7 +86,7 @@ fn delays_once_per_request() {
             assert_took(begun.elapsed(), 60, 110, phase);
             assert!(proxy.wait_for("answered").number("actual_ms") >= 60.0, "{phase}");
         }
-    }
+    });
 }
 
 #[test]

@@ -9,14 +9,13 @@ use serde_json::json;
 use crate::api::{Api, served};
 use crate::binary::run;
 use crate::http_route::{ok, told, web};
-use crate::support::{End, connect, expect, read_all};
-use crate::upstreams;
+use crate::support::{End, connect, expect, own_listen, read_all};
 
 /// What the API makes of this proxy; where it listens.
 fn create(api: &mut Api, name: &str, upstream: SocketAddr) -> SocketAddr {
     let upstream = upstream.to_string();
-    let listen = "127.0.0.1:0";
-    let body = json!({"name": name, "listen": listen, "upstream": upstream, "protocol": "http"});
+    let body =
+        json!({"name": name, "listen": own_listen(), "upstream": upstream, "protocol": "http"});
     let made = api.ask(201, "POST", "/proxies", &body.to_string()).json();
     assert_eq!(made["protocol"], "http");
     made["listen"].as_str().expect("an address").parse().expect("an address")
@@ -50,11 +49,11 @@ fn faults_of_requests_act_on_a_proxy_that_the_api_has_made() {
 
 #[test]
 fn another_protocol_ends_connections_and_is_refused_while_a_fault_needs_the_old_one() {
-    let (served, upstream) = (served(), upstreams::echo());
+    let (served, upstream) = (served(), web(told));
     let mut api = Api::connect(served.addr);
     let addr = create(&mut api, "p", upstream.addr);
-    let asking = connect(addr);
-    (&asking).write_all(b"GET").unwrap();
+    let live = connect(addr);
+    ask(&live, "GET", &ok("GET /a 0"));
     api.add(r#"{"type": "http_timeout"}"#);
     let refused = api.ask(409, "PATCH", "/proxies/p", r#"{"protocol": "tcp", "enabled": false}"#);
     let error = refused.json()["error"].as_str().unwrap_or_default().to_owned();
@@ -67,10 +66,10 @@ fn another_protocol_ends_connections_and_is_refused_while_a_fault_needs_the_old_
         (&now["protocol"], now["listen"].as_str()),
         (&json!(null), Some(&*addr.to_string()))
     );
-    assert_eq!(read_all(&asking).1, End::Fin, "it was restarted");
+    assert_eq!(read_all(&live).1, End::Fin, "it was restarted");
     let mut client = connect(addr);
-    client.write_all(b"no HTTP\n").unwrap();
-    expect(&client, "no HTTP\n");
+    client.write_all(b"no HTTP\r\n\r\n").unwrap();
+    assert_eq!(read_all(&client).0, b"", "nobody says that it is no HTTP");
 }
 
 #[test]

@@ -62,8 +62,10 @@ fn a_fault_removes_itself_and_live_connections_feel_it() {
 #[test]
 fn a_refused_route_heals_by_itself() {
     let (_upstream, proxy, admin) = started();
-    ask(&admin, TOXICS, r#"{"type": "refuse", "ttl": 60}"#);
-    assert!(TcpStream::connect(proxy.addr()).is_err());
+    let begun = Instant::now();
+    ask(&admin, TOXICS, r#"{"type": "refuse", "ttl": 100}"#);
+    let refused = TcpStream::connect(proxy.addr()).is_err();
+    assert!(refused || begun.elapsed() >= Duration::from_millis(100), "the lease is not over");
     assert_eq!(proxy.wait_for("lease_expired").text("fault"), "refuse_downstream");
     eventually("it listens again", || TcpStream::connect(proxy.addr()).is_ok());
 }
@@ -73,22 +75,22 @@ fn an_update_keeps_the_lease_or_renews_it_or_takes_it_back() {
     let (_upstream, proxy, admin) = started();
     let begun = Instant::now();
     let (toxic, patch) =
-        (r#"{"type": "noop", "name": "n", "ttl": "300ms"}"#, "PATCH /proxies/r/toxics/n");
+        (r#"{"type": "noop", "name": "n", "ttl": "150ms"}"#, "PATCH /proxies/r/toxics/n");
     ask(&admin, TOXICS, toxic);
     ask(&admin, patch, r#"{"toxicity": 0.5}"#);
-    assert!(left(&admin).is_some_and(|ms| ms <= 300), "kept");
+    assert!(left(&admin).is_some_and(|ms| ms <= 150), "kept");
     proxy.wait_for("lease_expired");
-    assert_took(begun.elapsed(), 300, 330, "kept");
+    assert_took(begun.elapsed(), 150, 180, "kept");
 
     let begun = Instant::now();
-    ask(&admin, TOXICS, &toxic.replace("300ms", "1h"));
+    ask(&admin, TOXICS, &toxic.replace("150ms", "1h"));
     ask(&admin, patch, r#"{"ttl": 50}"#); // earlier than the keeper was to look
     proxy.wait_for("lease_expired");
     assert_took(begun.elapsed(), 50, 80, "renewed");
 
-    ask(&admin, TOXICS, &toxic.replace("300ms", "200ms"));
+    ask(&admin, TOXICS, &toxic.replace("150ms", "80ms"));
     ask(&admin, patch, r#"{"ttl": 0}"#);
-    let other = r#"{"type": "noop", "name": "other", "ttl": "250ms"}"#;
+    let other = r#"{"type": "noop", "name": "other", "ttl": "120ms"}"#;
     ask(&admin, TOXICS, other);
     assert_eq!(proxy.wait_for("lease_expired").text("fault"), "other");
     assert_eq!(left(&admin), None);
@@ -98,14 +100,14 @@ fn an_update_keeps_the_lease_or_renews_it_or_takes_it_back() {
 #[test]
 fn who_removes_the_fault_removes_the_lease() {
     let (_upstream, proxy, admin) = started();
-    let toxic = r#"{"type": "noop", "name": "n", "ttl": "300ms"}"#;
+    let toxic = r#"{"type": "noop", "name": "n", "ttl": "150ms"}"#;
     ask(&admin, TOXICS, toxic);
     ask(&admin, "DELETE /proxies/r/toxics/n", "");
-    ask(&admin, TOXICS, &toxic.replace(r#", "ttl": "300ms""#, "")); // of the same name
+    ask(&admin, TOXICS, &toxic.replace(r#", "ttl": "150ms""#, "")); // of the same name
     ask(&admin, "POST /reset", "");
     ask(&admin, TOXICS, toxic);
     ask(&admin, "POST /reset", "");
-    ask(&admin, TOXICS, &toxic.replace("300ms", "400ms").replace(r#""n""#, r#""last""#));
+    ask(&admin, TOXICS, &toxic.replace("150ms", "200ms").replace(r#""n""#, r#""last""#));
     assert_eq!(proxy.wait_for("lease_expired").text("fault"), "last");
     assert!(proxy.take_all("lease_expired").is_empty(), "of the others there were none");
 }

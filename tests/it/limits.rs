@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::unbounded;
 
-use crate::support::{End, PATHS, Proxy, assert_took, eventually, expect, read_all, receive};
+use crate::support::{End, PATHS, Proxy, assert_took, each, eventually, expect, read_all, receive};
 use crate::upstreams::{self, Unreachable, Upstream};
 
 /// These knobs together with those of a way through the relay.
@@ -17,25 +17,25 @@ fn with(knobs: &str, path: &str) -> String {
 
 #[test]
 fn silence_meets_the_idle_timeout() {
-    for path in PATHS {
+    each(PATHS, |path| {
         let upstream = upstreams::sink();
-        let proxy = Proxy::start(upstream.addr, &with(r#""timeoutMs": 200"#, path));
+        let proxy = Proxy::start(upstream.addr, &with(r#""timeoutMs": 100"#, path));
         let begun = Instant::now();
         let client = proxy.connect();
         assert_eq!(read_all(&client), (Vec::new(), End::Fin), "{path}");
-        assert_took(begun.elapsed(), 200, 350, path);
+        assert_took(begun.elapsed(), 100, 250, path);
         let timed_out = proxy.wait_for("timed_out");
-        assert_eq!((timed_out.text("limit"), timed_out.number("ms")), ("idle", 200.0));
+        assert_eq!((timed_out.text("limit"), timed_out.number("ms")), ("idle", 100.0));
         assert_eq!(proxy.wait_for("closed").text("reason"), "timed_out");
         assert_eq!(upstream.outcome(), b"", "{path}: the upstream is closed too");
         let figures = proxy.balanced();
         assert_eq!((figures.timed_out, figures.closed), (1, 1));
-    }
+    });
 }
 
 #[test]
 fn a_half_closed_connection_meets_the_idle_timeout_too() {
-    for path in PATHS {
+    each(PATHS, |path| {
         let upstream = Upstream::start(|stream| {
             (read_all(&stream).0, stream) // which says nothing, and is held open
         });
@@ -51,25 +51,25 @@ fn a_half_closed_connection_meets_the_idle_timeout_too() {
         assert_eq!(proxy.wait_for("timed_out").text("limit"), "idle");
         drop(held);
         proxy.balanced();
-    }
+    });
 }
 
 #[test]
 fn bytes_held_by_a_fault_are_no_progress() {
     let upstream = upstreams::echo();
-    let proxy = Proxy::start(upstream.addr, r#""timeoutMs": 250, "latencyMs": 3600000"#);
-    let mut client = proxy.connect();
+    let proxy = Proxy::start(upstream.addr, r#""timeoutMs": 100, "latencyMs": 3600000"#);
     let begun = Instant::now();
+    let mut client = proxy.connect();
     client.write_all(b"x").unwrap();
     assert_eq!(read_all(&client), (Vec::new(), End::Fin));
-    assert_took(begun.elapsed(), 250, 450, "a byte that is held");
+    assert_took(begun.elapsed(), 100, 300, "a byte that is held");
     assert_eq!(proxy.wait_for("timed_out").text("limit"), "idle");
     proxy.balanced();
 }
 
 #[test]
 fn a_busy_upload_keeps_a_silent_download_open() {
-    for path in [PATHS[0], PATHS[2]] {
+    each([PATHS[0], PATHS[2]], |path| {
         let (arrived, arrivals) = unbounded();
         let upstream = Upstream::start(move |mut stream| {
             let mut byte = [0];
@@ -91,60 +91,63 @@ fn a_busy_upload_keeps_a_silent_download_open() {
         assert_took(last.elapsed(), 300, 500, path);
         assert_eq!(proxy.wait_for("timed_out").text("limit"), "idle");
         proxy.balanced();
-    }
+    });
 }
 
 #[test]
 fn a_busy_connection_meets_its_lifetime() {
-    for path in PATHS {
+    each(PATHS, |path| {
         let upstream = upstreams::echo();
-        let proxy = Proxy::start(upstream.addr, &with(r#""lifetimeMs": 200"#, path));
+        let proxy = Proxy::start(upstream.addr, &with(r#""lifetimeMs": 100"#, path));
         let begun = Instant::now();
         let mut client = proxy.connect();
         let mut byte = [0];
         while client.write_all(b"x").is_ok() && matches!(client.read(&mut byte), Ok(1)) {
             assert!(begun.elapsed() < crate::support::PATIENCE, "{path}: it never ends");
         }
-        assert_took(begun.elapsed(), 200, 350, path);
+        assert_took(begun.elapsed(), 100, 250, path);
         let timed_out = proxy.wait_for("timed_out");
-        assert_eq!((timed_out.text("limit"), timed_out.number("ms")), ("lifetime", 200.0));
+        assert_eq!((timed_out.text("limit"), timed_out.number("ms")), ("lifetime", 100.0));
         assert_eq!(proxy.wait_for("closed").text("reason"), "timed_out");
         drop(client);
         assert_eq!(proxy.balanced().timed_out, 1);
-    }
+    });
 }
 
 #[test]
 fn an_upstream_that_never_answers_the_dial() {
     let upstream = Unreachable::start();
-    for knobs in [r#""connectTimeoutMs": 200"#, r#""timeoutMs": 200"#] {
+    each([r#""connectTimeoutMs": 100"#, r#""timeoutMs": 100"#], |knobs| {
         let proxy = Proxy::start(upstream.addr, knobs);
         let begun = Instant::now();
         let client = proxy.connect();
         assert_eq!(read_all(&client), (Vec::new(), End::Reset), "{knobs}");
-        assert_took(begun.elapsed(), 200, 350, knobs);
+        assert_took(begun.elapsed(), 100, 250, knobs);
         let timed_out = proxy.wait_for("timed_out");
-        assert_eq!((timed_out.text("limit"), timed_out.number("ms")), ("connect", 200.0));
+        assert_eq!((timed_out.text("limit"), timed_out.number("ms")), ("connect", 100.0));
         let failed = proxy.wait_for("upstream_failed");
         let expected = format!("timed out while connecting to {}", upstream.addr);
         assert_eq!(failed.text("reason"), expected);
         let figures = proxy.balanced();
         assert_eq!((figures.upstream_failed, figures.closed), (1, 0), "{knobs}");
-    }
+    });
 }
 
 #[test]
 fn a_dial_lasts_no_longer_than_the_connection_may() {
     let upstream = Unreachable::start();
-    for (knob, limit) in [(r#""timeoutMs": 200"#, "idle"), (r#""lifetimeMs": 200"#, "lifetime")] {
-        let config = format!(r#"{knob}, "connectTimeoutMs": 60000"#);
-        let proxy = Proxy::start(upstream.addr, &config);
-        let begun = Instant::now();
-        assert_eq!(read_all(&proxy.connect()), (Vec::new(), End::Reset), "{config}");
-        assert_took(begun.elapsed(), 200, 350, &config);
-        let timed_out = proxy.wait_for("timed_out");
-        assert_eq!((timed_out.text("limit"), timed_out.number("ms")), (limit, 200.0));
-    }
+    each(
+        [(r#""timeoutMs": 100"#, "idle"), (r#""lifetimeMs": 100"#, "lifetime")],
+        |(knob, limit)| {
+            let config = format!(r#"{knob}, "connectTimeoutMs": 60000"#);
+            let proxy = Proxy::start(upstream.addr, &config);
+            let begun = Instant::now();
+            assert_eq!(read_all(&proxy.connect()), (Vec::new(), End::Reset), "{config}");
+            assert_took(begun.elapsed(), 100, 250, &config);
+            let timed_out = proxy.wait_for("timed_out");
+            assert_eq!((timed_out.text("limit"), timed_out.number("ms")), (limit, 100.0));
+        },
+    );
 }
 
 #[test]

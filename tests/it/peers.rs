@@ -7,12 +7,14 @@ use std::time::{Duration, Instant};
 
 use socket2::{Domain, Socket, Type};
 
-use crate::support::{End, PATHS, PATIENCE, Proxy, assert_took, expect, patient, read_all, reset};
+use crate::support::{
+    End, PATHS, PATIENCE, Proxy, assert_took, each, expect, patient, read_all, reset,
+};
 use crate::upstreams::{self, Unreachable, Upstream, gate};
 
 #[test]
 fn an_upstream_that_refuses() {
-    for knobs in PATHS {
+    each(PATHS, |knobs| {
         let nobody = upstreams::Nobody::start();
         let proxy = Proxy::start(nobody.addr, knobs);
         let client = proxy.connect();
@@ -21,23 +23,23 @@ fn an_upstream_that_refuses() {
         assert!(failed.text("reason").contains("connection refused"), "{failed:?}");
         let figures = proxy.balanced();
         assert_eq!((figures.upstream_failed, figures.closed), (1, 0));
-    }
+    });
 }
 
 #[test]
 fn an_upstream_that_resets_at_once() {
-    for knobs in PATHS {
+    each(PATHS, |knobs| {
         let upstream = Upstream::start(reset);
         let proxy = Proxy::start(upstream.addr, knobs);
         let client = proxy.connect();
         assert_eq!(read_all(&client), (Vec::new(), End::Reset), "{knobs}");
         proxy.balanced();
-    }
+    });
 }
 
 #[test]
 fn an_upstream_that_closes_at_once() {
-    for knobs in PATHS {
+    each(PATHS, |knobs| {
         let upstream = Upstream::start(drop);
         let proxy = Proxy::start(upstream.addr, knobs);
         let client = proxy.connect();
@@ -45,7 +47,7 @@ fn an_upstream_that_closes_at_once() {
         drop(client);
         assert_eq!(proxy.wait_for("closed").text("reason"), "finished");
         proxy.balanced();
-    }
+    });
 }
 
 #[test]
@@ -58,10 +60,10 @@ fn an_unknown_name() {
     assert_eq!(proxy.balanced().upstream_failed, 1);
 }
 
-/// Writes until the socket takes no more for 150 ms; how much it took.
+/// Writes until the socket takes no more for 80 ms; how much it took.
 fn stuff(mut stream: &TcpStream) -> usize {
     const BOUND: usize = 512 << 20;
-    stream.set_write_timeout(Some(Duration::from_millis(150))).unwrap();
+    stream.set_write_timeout(Some(Duration::from_millis(80))).unwrap();
     let (chunk, mut taken) = (vec![b'x'; 256 << 10], 0);
     while taken < BOUND {
         match stream.write(&chunk) {
@@ -86,7 +88,7 @@ fn small_listener() -> TcpListener {
 fn an_upstream_that_does_not_read_is_felt_by_the_client() {
     const QUEUE: usize = 32 << 20; // QUEUE_BYTES_MAX of the pipeline
     const KERNEL: usize = 32 << 20; // what the buffers of two connections may hold
-    for (knobs, bound) in [(PATHS[0], KERNEL), (PATHS[2], QUEUE + KERNEL)] {
+    each([(PATHS[0], KERNEL), (PATHS[2], QUEUE + KERNEL)], |(knobs, bound)| {
         let (go_on, wait_until_stuffed) = gate();
         let upstream = Upstream::on(small_listener(), move |stream| {
             wait_until_stuffed();
@@ -99,7 +101,7 @@ fn an_upstream_that_does_not_read_is_felt_by_the_client() {
         go_on();
         client.shutdown(Shutdown::Write).unwrap();
         assert_eq!(upstream.outcome(), taken, "{knobs}: every byte that was taken comes");
-    }
+    });
 }
 
 /// An upstream that sends without end.
@@ -109,35 +111,35 @@ fn chatterbox() -> Upstream<()> {
 
 #[test]
 fn a_client_that_does_not_read_meets_the_idle_timeout() {
-    for knobs in PATHS {
+    each(PATHS, |knobs| {
         let upstream = chatterbox();
         let comma = if knobs.is_empty() { "" } else { ", " };
-        let proxy = Proxy::start(upstream.addr, &format!(r#""timeoutMs": 300{comma}{knobs}"#));
+        let proxy = Proxy::start(upstream.addr, &format!(r#""timeoutMs": 150{comma}{knobs}"#));
         let client = proxy.connect();
         let timed_out = proxy.wait_for("timed_out");
         assert_eq!(timed_out.text("limit"), "idle", "{knobs}");
         assert_eq!(proxy.wait_for("closed").text("reason"), "timed_out", "{knobs}");
         proxy.balanced();
         drop(client);
-    }
+    });
 }
 
 #[test]
 fn an_upstream_that_was_writing_hears_of_the_idle_timeout() {
-    for knobs in PATHS {
+    each(PATHS, |knobs| {
         let upstream = chatterbox();
         let comma = if knobs.is_empty() { "" } else { ", " };
-        let proxy = Proxy::start(upstream.addr, &format!(r#""timeoutMs": 300{comma}{knobs}"#));
+        let proxy = Proxy::start(upstream.addr, &format!(r#""timeoutMs": 150{comma}{knobs}"#));
         let client = proxy.connect();
         proxy.wait_for("closed");
         upstream.outcome(); // its write fails: nobody will ever read
         drop(client);
-    }
+    });
 }
 
 #[test]
 fn a_client_that_does_not_read_does_not_hold_up_the_end() {
-    for knobs in PATHS {
+    each(PATHS, |knobs| {
         let upstream = Upstream::start(|stream| stuff(&stream));
         let proxy = Proxy::start(upstream.addr, knobs);
         let client = proxy.connect();
@@ -145,12 +147,12 @@ fn a_client_that_does_not_read_does_not_hold_up_the_end() {
         let took = proxy.stop();
         assert_took(took, 0, 2_000, knobs);
         drop(client);
-    }
+    });
 }
 
 #[test]
 fn an_idle_connection_does_not_hold_up_the_end() {
-    for knobs in PATHS {
+    each(PATHS, |knobs| {
         let upstream = upstreams::echo();
         let proxy = Proxy::start(upstream.addr, knobs);
         let mut client = proxy.connect();
@@ -159,15 +161,15 @@ fn an_idle_connection_does_not_hold_up_the_end() {
         let took = proxy.stop();
         assert_took(took, 0, 500, knobs);
         assert_eq!(read_all(&client), (Vec::new(), End::Reset), "{knobs}");
-    }
+    });
 }
 
 #[test]
 fn a_client_that_sends_and_leaves_before_the_dial_is_done() {
-    for knobs in PATHS {
+    each(PATHS, |knobs| {
         let upstream = upstreams::sink();
         let proxy = Proxy::start(upstream.addr, knobs);
-        for _ in 0..30 {
+        for _ in 0..15 {
             let mut client = proxy.connect();
             client.write_all(b"last words").unwrap();
             client.shutdown(Shutdown::Write).unwrap();
@@ -175,7 +177,7 @@ fn a_client_that_sends_and_leaves_before_the_dial_is_done() {
             assert_eq!(read_all(&client), (Vec::new(), End::Fin), "{knobs}");
         }
         proxy.balanced();
-    }
+    });
 }
 
 #[test]

@@ -9,11 +9,13 @@ use chaos_proxy::config::plan::Protocol;
 use chaos_proxy::control::routes::{Refused, RouteEdit, RouteView};
 use chaos_proxy::embed::Running;
 
+use crate::support::own_listen;
 use crate::upstreams;
 
 fn running() -> Running {
-    let text = br#"[{"name": "first", "listen": "127.0.0.1:0", "upstream": "127.0.0.1:9"}]"#;
-    Running::start(config::read(text).expect("a plan")).expect("bound")
+    let listen = own_listen();
+    let text = format!(r#"[{{"name": "first", "listen": "{listen}", "upstream": "127.0.0.1:9"}}]"#);
+    Running::start(config::read(text.as_bytes()).expect("a plan")).expect("bound")
 }
 
 fn wanted(name: &str, listen: &str, upstream: SocketAddr) -> RouteView {
@@ -42,7 +44,7 @@ fn echoes(mut stream: &TcpStream) -> bool {
 fn a_route_is_made_and_its_port_is_free_when_it_is_deleted() {
     let (running, upstream) = (running(), upstreams::echo());
     let routes = running.routes();
-    let made = routes.create(wanted("r", "127.0.0.1:0", upstream.addr)).expect("made");
+    let made = routes.create(wanted("r", &own_listen(), upstream.addr)).expect("made");
     let live = connect(&made.listen).expect("connected");
     assert!(echoes(&live));
     assert_eq!(routes.create(wanted("r", "", upstream.addr)), Err(Refused::NameTaken));
@@ -64,7 +66,7 @@ fn a_route_is_made_and_its_port_is_free_when_it_is_deleted() {
 fn a_disabled_route_comes_back_on_its_port_with_its_faults() {
     let (running, upstream) = (running(), upstreams::echo());
     let routes = running.routes();
-    let made = routes.create(wanted("r", "127.0.0.1:0", upstream.addr)).expect("made");
+    let made = routes.create(wanted("r", &own_listen(), upstream.addr)).expect("made");
     let live = connect(&made.listen).expect("connected");
     assert!(echoes(&live));
     let enabled = |enabled| RouteEdit { enabled: Some(enabled), ..RouteEdit::default() };
@@ -127,7 +129,7 @@ fn reset_enables_all_and_goes_on_after_a_refusal() {
     let off = RouteEdit { enabled: Some(false), ..RouteEdit::default() };
     let first = routes.edit("first", off.clone()).expect("disabled");
     let taker = routes.create(wanted("a-taker", &first.listen, upstream.addr)).expect("made");
-    routes.create(wanted("z", "127.0.0.1:0", upstream.addr)).expect("made");
+    routes.create(wanted("z", &own_listen(), upstream.addr)).expect("made");
     routes.edit("z", off).expect("disabled");
     let refused = routes.reset().expect_err("one cannot listen");
     assert_eq!(refused.len(), 1, "{refused:?}");

@@ -5,6 +5,7 @@
 
 use std::io::{ErrorKind, Read};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -33,6 +34,20 @@ pub(crate) const PATHS: [&str; 3] = [
 /// True when upper bounds of time count: on a machine that has nothing else to do.
 pub(crate) fn slow() -> bool {
     std::env::var_os("RUN_SLOW_TESTS").is_some()
+}
+
+/// Runs a test for each of these, all at once: most of the time they wait. One after the other
+/// where upper bounds of time count.
+pub(crate) fn each<T: Send>(cases: impl IntoIterator<Item = T>, test: impl Fn(T) + Sync) {
+    if slow() {
+        return cases.into_iter().for_each(test);
+    }
+    let test = &test;
+    std::thread::scope(|scope| {
+        for case in cases {
+            scope.spawn(move || test(case));
+        }
+    });
 }
 
 /// Waits until `ok`, or fails with `what`.
@@ -99,10 +114,15 @@ impl Proxy {
 
     /// The configuration that `start` uses.
     pub(crate) fn config(upstream: &str, knobs: &str) -> String {
+        Proxy::config_on(&own_listen(), upstream, knobs)
+    }
+
+    /// The same, listening there.
+    pub(crate) fn config_on(listen: &str, upstream: &str, knobs: &str) -> String {
         let comma = if knobs.is_empty() { "" } else { ", " };
         let knobs = format!("{comma}{knobs}");
         format!(
-            r#"{{"seed": 7, "routes": [{{"name": "{ROUTE}", "listen": "127.0.0.1:0",
+            r#"{{"seed": 7, "routes": [{{"name": "{ROUTE}", "listen": "{listen}",
                 "upstream": "{upstream}"{knobs}}}]}}"#
         )
     }
@@ -218,6 +238,15 @@ impl Drop for Proxy {
 pub(crate) fn faults(knobs: &str) -> Vec<Spec> {
     let plan = config::read(Proxy::config("127.0.0.1:1", knobs).as_bytes());
     plan.expect("knobs of a test are valid").routes.remove(0).faults
+}
+
+/// Any port of a loopback address that nobody else uses: each call gives another one, and so does
+/// each process. On `127.0.0.1` a port that is given back for a moment may be somebody else's then.
+pub(crate) fn own_listen() -> String {
+    static CALLS: AtomicU32 = AtomicU32::new(0);
+    let call = CALLS.fetch_add(1, Ordering::Relaxed) % (1 << 13);
+    let [_, a, b, c] = (((std::process::id() % (1 << 10)) << 13) | call).to_be_bytes();
+    format!("127.{}.{b}.{c}:0", 128 | a)
 }
 
 /// A client of `addr` that gives up after `PATIENCE`.
