@@ -271,8 +271,11 @@ impl Accepted {
             Ok(halves) => halves,
             Err(_) => return self.route.refuse(Some(&self.client), Refusal::Descriptors),
         };
+        let generation = self.route.live.generation();
+        if let Some(end) = generation.end_of(self.number) {
+            return self.close(end.told().0); // no later generation wakes it to tell
+        }
         let Accepted { route, number, client, clock, seat, .. } = self;
-        let generation = route.live.generation();
         let link = Link::new(&route, Ends { number, clock, client, upstream, seat });
         let (other, snapshot) = (Arc::clone(&link), Arc::clone(&generation));
         let (up, down) = halves;
