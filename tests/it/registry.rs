@@ -8,8 +8,10 @@ use chaos_proxy::config;
 use chaos_proxy::config::plan::Protocol;
 use chaos_proxy::control::routes::{Refused, RouteEdit, RouteView};
 use chaos_proxy::embed::Running;
+use chaos_proxy::journal::Note;
+use crossbeam_channel::bounded;
 
-use crate::support::own_listen;
+use crate::support::{End, PATIENCE, Proxy, eventually, own_listen, read_all, receive};
 use crate::upstreams;
 
 fn running() -> Running {
@@ -53,7 +55,7 @@ fn a_route_is_made_and_its_port_is_free_when_it_is_deleted() {
     assert_eq!(other, Err(Refused::CannotListen(expected)));
     assert_eq!(routes.get("s"), None, "a route that cannot listen is not kept");
     routes.delete("r").expect("deleted");
-    assert!(!echoes(&live), "its connections are over");
+    eventually("its connections are over", || !echoes(&live));
     assert_eq!(
         connect(&made.listen).map_err(|e| e.kind()).err(),
         Some(ErrorKind::ConnectionRefused)
@@ -74,11 +76,35 @@ fn a_disabled_route_comes_back_on_its_port_with_its_faults() {
         let off = routes.edit("r", enabled(false)).expect("disabled");
         assert_eq!((off.enabled, &off.listen), (false, &made.listen));
     }
-    assert!(!echoes(&live));
+    eventually("its connections are over", || !echoes(&live));
     assert!(connect(&made.listen).is_err());
     let on = routes.edit("r", enabled(true)).expect("enabled");
     assert_eq!((on.enabled, &on.listen), (true, &made.listen));
     assert!(echoes(&connect(&made.listen).expect("connected")));
+}
+
+/// A dial that is done when the route ends, and is not used yet.
+#[test]
+fn a_connection_that_is_just_being_made_ends_with_its_route() {
+    let upstream = upstreams::echo();
+    let (dialled, is_dialled) = bounded(1);
+    let (go_on, may_go_on) = bounded::<()>(1);
+    let sink = move |note: &Note<'_>| {
+        if note.name() == "connected" {
+            dialled.send(()).expect("the test waits for it");
+            let _ = may_go_on.recv_timeout(PATIENCE);
+        }
+    };
+    let plan = Proxy::config(&upstream.addr.to_string(), "");
+    let plan = config::read(plan.as_bytes()).expect("a plan");
+    let running = Running::start_with(plan, Box::new(sink)).expect("bound");
+    let client = crate::support::connect(running.addr("r").expect("it listens"));
+    receive(&is_dialled, "a dial that is done");
+    let off = RouteEdit { enabled: Some(false), ..RouteEdit::default() };
+    running.routes().edit("r", off).expect("disabled");
+    go_on.send(()).expect("it waits for it");
+    assert_ne!(read_all(&client).1, End::Silence);
+    eventually("nothing is left of it", || running.in_flight() == 0);
 }
 
 #[test]
@@ -100,7 +126,7 @@ fn another_upstream_ends_connections_and_the_same_one_does_not() {
     assert!(echoes(&live), "nothing was different");
     let elsewhere = RouteEdit { upstream: Some(other.addr.to_string()), ..RouteEdit::default() };
     routes.edit("r", elsewhere).expect("led elsewhere");
-    assert!(!echoes(&live));
+    eventually("its connections are over", || !echoes(&live));
     assert!(echoes(&connect(&made.listen).expect("connected")));
     let bad = RouteEdit { listen: Some("bad".into()), ..RouteEdit::default() };
     let refusal = Refused::CannotListen("address bad: missing port in address".into());
