@@ -19,6 +19,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::time::TimeSpec;
 use socket2::SockRef;
 
+use crate::shell::clock::Clock;
 use crate::units::Span;
 
 /// Something to wait for, and what came of it.
@@ -66,9 +67,35 @@ impl<'a> Watch<'a> {
     }
 }
 
+/// What is waited for by itself at the end of a longer wait. A wait may be late by a thousandth of
+/// its length (estimate_accuracy in Linux's fs/select.c), and a processor that sleeps deeply wakes
+/// late as well. Measured with `make bench` on a virtual machine at rest: the error of a round trip
+/// through a latency of 100 ms was 0.39 ms (p50) and 2.0 (p99), and is 0.16 and 0.34; of 10 ms 0.21
+/// and 0.40, and is 0.09 and 0.23.
+const LAST_PART: Span = Span(150_000);
+
+/// Shorter waits are as good in one part.
+const LONG_WAIT: Span = Span::from_ms(2);
+
 /// Waits until one of the descriptors has something, or `timeout` is over; for ever without one.
 /// A signal counts as nothing found.
 pub fn poll<const N: usize>(
+    watches: [Watch<'_>; N],
+    timeout: Option<Span>,
+) -> io::Result<[Found; N]> {
+    let Some(whole) = timeout.filter(|span| *span >= LONG_WAIT) else {
+        return poll_once(watches, timeout);
+    };
+    let clock = Clock::start();
+    let first = Span(whole.0 - whole.0 / 1000 - LAST_PART.0);
+    let found = poll_once(watches, Some(first))?;
+    if found.iter().any(|found| found.any()) {
+        return Ok(found);
+    }
+    poll_once(watches, Some(Span(whole.0.saturating_sub(clock.elapsed().0))))
+}
+
+fn poll_once<const N: usize>(
     watches: [Watch<'_>; N],
     timeout: Option<Span>,
 ) -> io::Result<[Found; N]> {
