@@ -1,7 +1,7 @@
 //! Out of descriptors, or of threads: some are refused, it is said once a second, and it passes.
 
 use std::io::{ErrorKind, Write};
-use std::net::{Shutdown, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -59,6 +59,24 @@ fn is_answered(client: &TcpStream, bytes: &[u8]) -> bool {
     }
 }
 
+/// A client; none when it is reset so early that its connect tells.
+fn client(addr: SocketAddr) -> Option<TcpStream> {
+    match TcpStream::connect(addr) {
+        Ok(stream) => Some(patient(stream)),
+        Err(error) if error.kind() == ErrorKind::ConnectionReset => None,
+        Err(error) => panic!("{addr}: {error}"),
+    }
+}
+
+/// So many of them at once.
+fn clients(process: &Process, count: usize) -> Vec<TcpStream> {
+    (0..count).filter_map(|_| client(process.addr())).collect()
+}
+
+fn serves(addr: SocketAddr) -> bool {
+    client(addr).is_some_and(|client| is_served(&client))
+}
+
 #[test]
 fn some_are_refused_and_later_ones_served() {
     each(LIMITS, some_are_refused_and_later_ones_served_with);
@@ -68,8 +86,7 @@ fn some_are_refused_and_later_ones_served_with(descriptors: u32) {
     let upstream = upstreams::echo();
     let Some(process) = starved(upstream.addr, descriptors) else { return };
     let begun = Instant::now();
-    let clients: Vec<TcpStream> =
-        (0..60).map(|_| patient(TcpStream::connect(process.addr()).unwrap())).collect();
+    let clients = clients(&process, 60);
     let served: Vec<bool> = clients.iter().map(is_served).collect();
     let number = served.iter().filter(|served| **served).count();
     assert!(
@@ -90,10 +107,7 @@ fn some_are_refused_and_later_ones_served_with(descriptors: u32) {
     assert!((1..=most).contains(&refused), "told {refused} times in {:?}", begun.elapsed());
     assert!(process.said().contains(r#""reason":"descriptors""#), "{}", process.said());
     drop(clients);
-    eventually("served again", || {
-        let client = patient(TcpStream::connect(process.addr()).unwrap());
-        is_served(&client)
-    });
+    eventually("served again", || serves(process.addr()));
 }
 
 /// On an http route the dial comes with the first request; one that finds no descriptor for it is
@@ -106,15 +120,15 @@ fn a_request_without_a_descriptor_for_its_dial_is_refused() {
         let Some(process) = starved_with(&config(upstream.addr, knobs), descriptors) else {
             return;
         };
-        let connect = || patient(TcpStream::connect(process.addr()).unwrap());
         let request = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
-        let clients: Vec<TcpStream> = (0..60).map(|_| connect()).collect();
+        let clients = clients(&process, 60);
         let served = clients.iter().filter(|client| is_answered(client, request)).count();
         assert!((1..=20).contains(&served), "served {served} of 60 with {descriptors} descriptors");
         assert!(process.said().contains(r#""reason":"descriptors""#), "{}", process.said());
         assert!(!process.said().contains("upstream_failed"), "{}", process.said());
         drop(clients);
-        eventually("answered again", || is_answered(&connect(), request));
+        let again = || client(process.addr()).is_some_and(|client| is_answered(&client, request));
+        eventually("answered again", again);
     }
 }
 
@@ -126,8 +140,7 @@ fn it_still_drains() {
 fn it_still_drains_with(descriptors: u32) {
     let upstream = upstreams::echo();
     let Some(mut process) = starved(upstream.addr, descriptors) else { return };
-    let clients: Vec<TcpStream> =
-        (0..60).map(|_| patient(TcpStream::connect(process.addr()).unwrap())).collect();
+    let clients = clients(&process, 60);
     let served: Vec<TcpStream> = clients.into_iter().filter(is_served).collect();
     process.signal(nix::sys::signal::Signal::SIGTERM);
     process.wait_for("draining");
@@ -150,14 +163,12 @@ fn the_first_one_after_the_shortage_is_served_with(descriptors: u32) {
     let Some(process) = starved(upstream.addr, descriptors) else { return };
     let open = || std::fs::read_dir(format!("/proc/{}/fd", process.pid())).unwrap().count();
     let at_rest = open();
-    let clients: Vec<TcpStream> =
-        (0..60).map(|_| patient(TcpStream::connect(process.addr()).unwrap())).collect();
+    let clients = clients(&process, 60);
     let served = clients.iter().filter(|client| is_served(client)).count();
     drop(clients);
     (0..served).for_each(|_| drop(process.wait_for("closed")));
     eventually("free descriptors", || open() <= at_rest + 2);
-    let client = patient(TcpStream::connect(process.addr()).unwrap());
-    assert!(is_served(&client), "with {} of {descriptors} descriptors in use", open());
+    assert!(serves(process.addr()), "with {} of {descriptors} descriptors in use", open());
 }
 
 /// A proxy as a user of its own who may have no more than 24 threads; root is not held to a limit.
@@ -192,13 +203,12 @@ fn without_threads_clients_are_reset_and_later_ones_served() {
     let upstream = upstreams::echo();
     let config = config(upstream.addr, r#""maxConnections": 1000"#);
     let Some((process, folder)) = short_of_threads(0, &config) else { return };
-    let clients: Vec<TcpStream> =
-        (0..40).map(|_| patient(TcpStream::connect(process.addr()).unwrap())).collect();
+    let clients = clients(&process, 40);
     let number = clients.iter().filter(|client| is_served(client)).count();
     assert!((1..=12).contains(&number), "served {number} of 40 with 24 threads");
     assert!(process.said().contains(r#""reason":"threads""#), "{}", process.said());
     drop(clients);
-    eventually("served again", || is_served(&patient(TcpStream::connect(process.addr()).unwrap())));
+    eventually("served again", || serves(process.addr()));
     std::fs::remove_dir_all(folder).unwrap();
 }
 
@@ -213,14 +223,13 @@ fn a_name_that_no_thread_is_left_to_look_up_is_told() {
     let said = process.said();
     let listening = said.lines().find(|line| line.contains(r#""route":"named""#)).unwrap();
     let line: serde_json::Value = serde_json::from_str(listening).unwrap();
-    let named: std::net::SocketAddr = line["addr"].as_str().unwrap().parse().unwrap();
-    let mut clients: Vec<TcpStream> =
-        (0..40).map(|_| TcpStream::connect(process.addr()).unwrap()).collect();
+    let named: SocketAddr = line["addr"].as_str().unwrap().parse().unwrap();
+    let mut clients = clients(&process, 40);
     eventually("no thread left", || process.said().contains(r#""reason":"threads""#));
     clients.remove(0); // its thread waits for another client, and is the only one that does
     let expected = "no thread to resolve name.invalid: resource temporarily unavailable";
     eventually(expected, || {
-        let _ = is_served(&patient(TcpStream::connect(named).unwrap()));
+        let _ = serves(named);
         process.said().contains(expected)
     });
     std::fs::remove_dir_all(folder).unwrap();
