@@ -1,11 +1,14 @@
 //! What was decided for an exchange, carried out: as text, cut at every place.
 
+use std::sync::Arc;
+
 use super::between::Ends;
 use super::tests::{Heard, Talk, crlf, talk, text};
-use super::{COPY_BYTES_MAX, Down, Ended, Turn, Up, Upstream};
+use super::{COPY_BYTES_MAX, Down, Ended, Mark, Turn, Up, Upstream};
 use crate::fault::Kind;
 use crate::fault::course::{Abort, Answer, Corruption, CorruptionKind, Course, Decided, Edit};
 use crate::fault::course::{Lose, Malformed, Partial};
+use crate::fault::message::Message;
 use crate::http::Reply;
 use crate::units::{Ratio, Span, Time};
 
@@ -348,4 +351,32 @@ fn what_acted_is_told() {
     let heard = talk(GET, "", vec![Some(Course { abort, ..course })]);
     let expected = format!("HTTP/1.1 503 Service Unavailable\n{told}Content-Length: 0\n\n");
     assert_eq!(heard.client, expected);
+}
+
+/// Where the bytes of another message begin is marked, if a fault of bytes was drawn for either.
+#[test]
+fn messages_are_marked_as_far_as_it_matters() {
+    let course = |faults: &[&str], duplicates| {
+        let faults = faults.iter().map(|fault| (*fault).to_owned()).collect();
+        let message = Message { request: "GET /".into(), occurrence: 1, faults };
+        Some(Course { message: Some(Arc::new(message)), duplicates, ..Course::default() })
+    };
+    let (ends, mut up, mut down) =
+        (Ends::default(), Up::new(Span::from_ms(10_000)), Down::default());
+    let courses = [None, course(&["f"], 1), course(&[], 0), None, course(&["f"], 0)];
+    ends.0.borrow_mut().courses = courses.into();
+    let (ask, answer) = (crlf(GET), crlf(OK));
+    let (mut sent, mut got) = (Vec::new(), Vec::new());
+    up.turn(&ask.repeat(5), Time::ZERO, &mut ends.clone(), &mut sent);
+    down.turn(&answer.repeat(6), Time::ZERO, &mut ends.clone(), &mut got);
+    let told = |marks: Vec<Mark>, length: usize| -> Vec<(usize, Option<u64>)> {
+        let told = |mark: Mark| (mark.at / length, mark.drawn.map(|drawn| drawn.number));
+        marks.into_iter().map(told).collect()
+    };
+    // The second one is sent twice, and both belong to it; its second answer is thrown away.
+    assert_eq!(sent.len(), 6 * ask.len());
+    assert_eq!(told(up.take_marks(), ask.len()), [(1, Some(2)), (3, None), (5, Some(5))]);
+    assert_eq!(got.len(), 5 * answer.len());
+    assert_eq!(told(down.take_marks(), answer.len()), [(1, Some(2)), (2, None), (4, Some(5))]);
+    assert!(up.take_marks().is_empty() && down.take_marks().is_empty());
 }

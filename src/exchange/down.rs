@@ -239,7 +239,10 @@ impl Down {
                 (false, None) | (_, Some(Ended::Finished)) => self.over(Turn::Finish, work),
             };
         };
-        self.marks.turn_to(work.out.len(), exchange.number, exchange.course.as_deref());
+        // The answer to a copy, and none at all, put nothing out: the message before is not over.
+        if !matches!(exchange.from, From::Again | From::Nobody) {
+            self.marks.turn_to(work.out.len(), exchange.number, exchange.course.as_deref());
+        }
         let abort = exchange.course.as_ref().and_then(|course| course.abort.as_ref());
         self.since = match (exchange.from, abort) {
             (From::Proxy(due), Some(Abort::Reply(_, wait))) if work.now < due => {
