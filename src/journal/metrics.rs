@@ -208,7 +208,8 @@ fn bytes(out: &mut Text, routes: &[RouteReport]) {
 }
 
 fn faults(out: &mut Text, routes: &[RouteReport]) {
-    let injected = "Deeds of faults; each sort of deed counts once in a direction of a connection.";
+    let injected =
+        "Deeds of faults; each sort counts once in a direction of a connection, or for a request.";
     let shadow = "Deeds that faults in shadow mode would have done.";
     for (name, help, is_shadow) in [("injected", injected, false), ("shadow", shadow, true)] {
         out.family(&format!("chaos_proxy_faults_{name}_total"), "counter", help);
