@@ -356,7 +356,8 @@ impl<'a> Place<'a> {
         let reason = match event["reason"].as_str() {
             _ if !chance.how.enabled => Some("disabled"),
             Some(reason @ ("time" | "match")) => Some(reason),
-            _ if !chance.how.when.covers(count) => Some("number"),
+            // What is done has no count; the decision about it has.
+            _ if event["event"] == "decision" && !chance.how.when.covers(count) => Some("number"),
             _ if !wins => Some("probability"),
             Some(reason @ ("times" | "excluded" | "idle")) => Some(reason),
             _ => None,

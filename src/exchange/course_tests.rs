@@ -8,6 +8,7 @@ use super::{COPY_BYTES_MAX, Down, Ended, Mark, Turn, Up, Upstream};
 use crate::fault::Kind;
 use crate::fault::course::{Abort, Answer, Corruption, CorruptionKind, Course, Decided, Edit};
 use crate::fault::course::{Lose, Malformed, Partial};
+use crate::fault::exchange::Phase;
 use crate::fault::message::Message;
 use crate::http::Reply;
 use crate::units::{Ratio, Span, Time};
@@ -328,8 +329,7 @@ fn what_is_too_long_is_sent_once() {
 #[test]
 fn what_acted_is_told() {
     let decided = |kind, drawn: &str, shadow| Decided {
-        phase: "delay",
-        on_bytes: false,
+        phase: Phase::Delay,
         fault: "mine".into(),
         kind: Kind::find(kind).expect("a kind"),
         drawn: drawn.into(),

@@ -153,7 +153,7 @@ impl Down {
 
     /// Which messages the bytes belong to that were put out since the last call.
     pub fn take_marks(&mut self) -> Vec<Mark> {
-        std::mem::take(&mut self.marks.new)
+        self.marks.take()
     }
 
     /// Takes bytes of the upstream, and puts out what goes to the client now. After an end there
@@ -172,8 +172,9 @@ impl Down {
                 break turn;
             }
         };
-        let taken = work.taken;
+        let (taken, length) = (work.taken, work.out.len());
         self.rest = rest.keep(fresh, taken);
+        self.marks.come_to(length);
         turn
     }
 
@@ -196,6 +197,7 @@ impl Down {
             State::Body(passing) => self.body(passing, work),
             State::Hang => {
                 work.taken = work.bytes.len();
+                work.other.close(); // what still comes is read, so that its end is seen
                 match work.other.is_finished() {
                     true => self.over(Turn::Close, work),
                     false => self.wait(State::Hang),
@@ -301,6 +303,10 @@ impl Down {
 
     /// A message broke the rules, or there was none: an answer that says so, and then the end.
     fn refuse(&mut self, reject: Reject, work: &mut Work<'_>) -> Next {
+        let was_sent = work.other.upstream() == Upstream::Reached;
+        if let Some(course) = self.current.as_mut().and_then(|own| own.course.as_mut()) {
+            course.came_to_nothing(was_sent);
+        }
         let reply = reject.reply();
         let turn = self.reply(&reply, false, work);
         if let Some(done) = self.done.last_mut() {
@@ -311,6 +317,18 @@ impl Down {
 
     fn bad_gateway(&mut self, reason: &'static str, work: &mut Work<'_>) -> Next {
         self.refuse(Reject { status: 502, reason }, work)
+    }
+
+    /// The connection is over before what is under way and what waits is answered.
+    pub fn leave(&mut self, other: &mut dyn Questions) {
+        let status = match &self.state {
+            State::Body(Passing { to: To::Client(_), status, .. }) => *status,
+            _ => 0,
+        };
+        let current = self.current.take().map(|exchange| (*exchange, status));
+        let waiting = std::iter::from_fn(|| Some((other.next()?, 0)));
+        self.done
+            .extend(current.into_iter().chain(waiting).filter_map(|(own, status)| own.cut(status)));
     }
 
     /// The exchange is over; so is the connection, if it ends.

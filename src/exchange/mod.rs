@@ -135,6 +135,19 @@ pub struct Done {
     pub ended_by_fault: bool,
 }
 
+impl Exchange {
+    /// It is cut after its client was given this status; 0: before.
+    fn cut(mut self, status: u16) -> Option<Done> {
+        if let Some(course) = self.course.as_mut().filter(|_| status == 0) {
+            course.came_to_nothing(self.from == From::Upstream);
+        }
+        let (by_upstream, refused, ended_by_fault) = (status != 0, None, false);
+        let Exchange { number, course, from, .. } = self;
+        let done = Done { number, status, by_upstream, course, refused, ended_by_fault };
+        (!matches!(from, From::Again | From::Nobody)).then_some(done)
+    }
+}
+
 /// A request whose body broke the rules after its head had been passed on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Broken {
@@ -159,6 +172,8 @@ pub struct Mark {
 struct Marks {
     last: Option<Arc<Message>>,
     new: Vec<Mark>,
+    /// Of a message that has put nothing out yet: it begins with its first byte.
+    next: Option<Mark>,
 }
 
 impl Marks {
@@ -171,7 +186,21 @@ impl Marks {
         }
         let drawn = message.map(|message| Drawn { number, message: Arc::clone(message) });
         self.last = message.cloned();
-        self.new.push(Mark { at, drawn });
+        self.come_to(at);
+        self.next = Some(Mark { at, drawn });
+    }
+
+    /// So much has been put out since the marks were last taken, before this turn or in it.
+    fn come_to(&mut self, length: usize) {
+        self.new.extend(self.next.take_if(|next| next.at < length));
+    }
+
+    /// Those of messages that have begun.
+    fn take(&mut self) -> Vec<Mark> {
+        if let Some(next) = &mut self.next {
+            next.at = 0; // whatever comes next
+        }
+        std::mem::take(&mut self.new)
     }
 }
 

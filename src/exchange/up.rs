@@ -161,7 +161,7 @@ impl Up {
 
     /// Which messages the bytes belong to that were put out since the last call.
     pub fn take_marks(&mut self) -> Vec<Mark> {
-        std::mem::take(&mut self.marks.new)
+        self.marks.take()
     }
 
     /// Takes bytes of the client, and puts out what goes to the upstream now. After an end there
@@ -181,8 +181,9 @@ impl Up {
                 break turn;
             }
         };
-        let taken = work.taken;
+        let (taken, length) = (work.taken, work.out.len());
         self.rest = rest.keep(fresh, taken);
+        self.marks.come_to(length);
         turn
     }
 

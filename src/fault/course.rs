@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use super::exchange::Phase;
 use super::message::Message;
 use super::{Kind, Place};
 use crate::http::Reply;
@@ -33,6 +34,18 @@ pub struct Course {
     pub held: Span,
     /// The answer tells `decided` in `X-Chaos-Faults`.
     pub explain: bool,
+}
+
+impl Course {
+    /// There was no answer of the upstream's, or none at all: what the faults would have done to
+    /// that was not done, nor what they would have done to a request, unless it `was_sent`.
+    pub fn came_to_nothing(&mut self, was_sent: bool) {
+        self.decided.retain(|decided| match decided.phase {
+            Phase::Limit | Phase::Delay | Phase::Stream => true,
+            Phase::Request => was_sent,
+            Phase::Abort | Phase::Replace | Phase::Answer | Phase::Corrupt | Phase::End => false,
+        });
+    }
 }
 
 /// What happens to an exchange whose upstream is not called. The request is read to its end.
@@ -136,10 +149,8 @@ pub struct Decided {
     pub drawn: String,
     /// It only would have acted: its mode is shadow.
     pub shadow: bool,
-    /// When on the way of the exchange it acts, in a word.
-    pub phase: &'static str,
-    /// It acts on bytes, and tells itself what it did to them.
-    pub on_bytes: bool,
+    /// When on the way of the exchange it acts. In phase Stream it tells itself what it did.
+    pub phase: Phase,
 }
 
 /// What came of one fault for an exchange, whether it acts or not.

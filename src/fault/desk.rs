@@ -343,8 +343,8 @@ impl Account {
         if times.is_some() {
             count(&mut self.acted, key);
         }
-        let (fault, kind, phase) = (spec.name.clone(), spec.kind, phase.as_str());
-        course.decided.push(Decided { fault, kind, drawn, shadow, phase, on_bytes });
+        let (fault, kind) = (spec.name.clone(), spec.kind);
+        course.decided.push(Decided { fault, kind, drawn, shadow, phase });
         Ok(())
     }
 }

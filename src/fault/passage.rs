@@ -21,8 +21,8 @@ use std::sync::Arc;
 
 use super::lot::{Decision, Owner};
 use super::message::Message;
-use super::pipeline::{Effect, Pipeline, QUEUE_BYTES_MAX, Total, add_total, bound_totals};
-use super::stage::bytes;
+use super::pipeline::{Effect, Pipeline, QUEUE_BYTES_MAX, STEP_OVERHEAD_BYTES, Total};
+use super::pipeline::{add_total, bound_totals, weight};
 use super::{Action, Direction, Place, Spec, Step};
 use crate::units::Time;
 
@@ -95,7 +95,7 @@ impl Passage {
         match self.waiting.is_empty() {
             true => self.lead(step),
             false => {
-                self.waiting_bytes += bytes(&step.action);
+                self.waiting_bytes += weight(&step.action);
                 self.waiting.push_back(Waiting::Step(step));
             }
         }
@@ -111,6 +111,7 @@ impl Passage {
     /// The bytes that follow belong to another message: one that faults were drawn for, or not.
     pub fn turn_to(&mut self, now: Time, at: &Bearings<'_>, drawn: Option<&Drawn>) {
         let next = drawn.map(|drawn| Under::new(at, drawn));
+        self.waiting_bytes += STEP_OVERHEAD_BYTES;
         self.waiting.push_back(Waiting::Message(next));
         self.settle(now);
     }
@@ -137,10 +138,11 @@ impl Passage {
     fn take_waiting(&mut self, now: Time) {
         match self.waiting.pop_front() {
             Some(Waiting::Step(step)) => {
-                self.waiting_bytes -= bytes(&step.action);
+                self.waiting_bytes -= weight(&step.action);
                 self.lead(Step { at: step.at.max(now), ..step });
             }
             Some(Waiting::Message(next)) => {
+                self.waiting_bytes -= STEP_OVERHEAD_BYTES;
                 self.leave(now);
                 self.message = next;
                 if self.message.is_some() {
@@ -197,7 +199,6 @@ impl Passage {
 
     /// Changes the faults of a living connection.
     pub fn retune(&mut self, now: Time, at: &Bearings<'_>) {
-        self.connection.retune(now, at.owner, &of_connection(at));
         for waiting in &mut self.waiting {
             if let Waiting::Message(Some(under)) = waiting {
                 *under = Under::new(at, &under.drawn);
@@ -207,7 +208,8 @@ impl Passage {
             let (owner, faults) = under.drawn.ground(at);
             under.pipeline.retune(now, &owner, &faults);
         }
-        self.settle(now);
+        self.settle(now); // what is released here is released there, too
+        self.connection.retune(now, at.owner, &of_connection(at));
     }
 
     /// True when no more should be read for now.

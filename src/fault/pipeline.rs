@@ -39,7 +39,7 @@ pub const QUEUE_BYTES_MAX: usize = 32 << 20;
 const GONE_TOTALS_MAX: usize = 100;
 
 /// What a queued step costs beside its bytes, so that tiny chunks are bounded too.
-const STEP_OVERHEAD_BYTES: usize = 64;
+pub(super) const STEP_OVERHEAD_BYTES: usize = 64;
 
 /// The faults of one direction (or of the opening of one connection) and their schedule.
 pub struct Pipeline {
@@ -403,7 +403,8 @@ pub(super) fn bound_totals(totals: &mut Vec<(Spec, Total)>) {
     totals.drain(..totals.len().saturating_sub(GONE_TOTALS_MAX));
 }
 
-fn weight(action: &Action) -> usize {
+/// What a step counts for against `QUEUE_BYTES_MAX`.
+pub(super) fn weight(action: &Action) -> usize {
     bytes(action) + STEP_OVERHEAD_BYTES
 }
 

@@ -144,7 +144,7 @@ pub(super) fn carried_out(
         ("direction", "exchange".into()),
         ("fault", decided.fault.as_str().into()),
         ("type", decided.kind.name.into()),
-        ("action", decided.phase.into()),
+        ("action", decided.phase.as_str().into()),
         ("drawn", decided.drawn.as_str().into()),
     ]);
     Some((if decided.shadow { "shadow" } else { "inject" }, fields))

@@ -111,7 +111,7 @@ impl Accepted {
         let owned = owner.clone();
         let ground =
             Ground { owner: owned, generation: number, faults, explain: false, judges: false };
-        let desk = &self.route.desk;
+        let desk = self.route.desk();
         if let Some(refused) = desk.refuses(&ground, self.peer.ip(), self.clock.now()) {
             let Decided { fault, kind, shadow, .. } = refused;
             let kind = kind.name;

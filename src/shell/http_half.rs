@@ -234,6 +234,18 @@ impl Half {
         }
     }
 
+    /// It takes no further turn: the exchanges that are not over are cut, and the other half may
+    /// have to look how the connection stands.
+    pub fn leave(&mut self) {
+        match self {
+            Half::Up(_, asking) => asking.shared.down.ring(),
+            Half::Down(down, answering) => {
+                down.leave(answering);
+                answering.shared.ring_up();
+            }
+        }
+    }
+
     /// What is known first, stays.
     fn tell_upstream(&self, upstream: Upstream) {
         if let Half::Up(_, asking) = self {
@@ -294,7 +306,7 @@ impl Answers for Ask<'_> {
             explain: route.plan.explain,
             judges: route.shared.journal.events.is_read(),
         };
-        let course = route.desk.decide(&ground, &facts);
+        let course = route.desk().decide(&ground, &facts);
         route.judged((link.number, number), generation.version, &course);
         Some(Box::new(course)).filter(|course| !course.decided.is_empty())
     }
@@ -302,9 +314,10 @@ impl Answers for Ask<'_> {
 
 impl Questions for Answering {
     fn next(&mut self) -> Option<Exchange> {
-        let was_full = self.receiver.is_full();
         let next = self.receiver.try_recv().ok();
-        if was_full {
+        // Looked at behind the receiving: who saw it full before is waiting by now, or will see
+        // the room.
+        if next.is_some() && self.receiver.len() + 1 >= PIPELINED_MAX {
             self.shared.ring_up();
         }
         next

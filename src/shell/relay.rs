@@ -62,6 +62,8 @@ pub fn copy(link: &Link, direction: Direction, generation: Arc<Generation>, half
     let mut flow = Flow::new(link, direction, generation);
     flow.half = half.map(Box::new);
     let Err(Over) = flow.run();
+    flow.half.iter_mut().for_each(|half| half.leave());
+    flow.tell_done();
     flow.report();
     drop(guard);
 }

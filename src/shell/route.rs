@@ -12,6 +12,7 @@ use crate::control::Live;
 use crate::control::ledger::Ledger;
 use crate::fault::course::Course;
 use crate::fault::desk::Desk;
+use crate::fault::exchange::Phase;
 use crate::fault::lot::Decision;
 use crate::fault::passage::Drawn;
 use crate::fault::pipeline::{Effect, Owner};
@@ -50,8 +51,6 @@ pub struct Route {
     pub plan: plan::Route,
     /// The faults in force.
     pub live: Live,
-    /// Where its exchanges are decided.
-    pub desk: Desk,
     /// What outlives a stop of the route.
     pub tally: Arc<Tally>,
     /// Connections at one time.
@@ -62,7 +61,7 @@ pub struct Route {
 }
 
 /// What a route has done so far, however often it was stopped and started.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Tally {
     /// What happened.
     pub counters: Counters,
@@ -70,6 +69,8 @@ pub struct Tally {
     pub last_number: AtomicU64,
     /// The number of the first generation of faults when it starts again.
     pub next_generation: AtomicU64,
+    /// Where its exchanges are decided, and counted.
+    desk: Desk,
 }
 
 /// When a refusal was last told, and how many came since.
@@ -98,7 +99,6 @@ impl Route {
         Ok(Route {
             shared: Arc::clone(shared),
             live,
-            desk: Desk::default(),
             tally: Arc::clone(tally),
             active: Arc::default(),
             connections_max,
@@ -110,6 +110,11 @@ impl Route {
     /// What happened so far.
     pub fn counters(&self) -> &Counters {
         &self.tally.counters
+    }
+
+    /// Where its exchanges are decided.
+    pub fn desk(&self) -> &Desk {
+        &self.tally.desk
     }
 
     /// What all faults of a connection know of it.
@@ -184,7 +189,7 @@ impl Route {
     /// acts on bytes does both itself.
     pub fn carried_out(&self, (connection, request): (u64, u64), course: &Course) {
         let place = events::Asked { route: &self.plan.name, connection, request };
-        for decided in course.decided.iter().filter(|decided| !decided.on_bytes) {
+        for decided in course.decided.iter().filter(|decided| decided.phase != Phase::Stream) {
             self.counters().acted(&decided.fault, decided.kind.name, decided.shadow);
             self.shared.journal.carried_out(&place, course, decided);
         }

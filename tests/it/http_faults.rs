@@ -270,3 +270,60 @@ fn faults_of_the_stream_act_too() {
     expect(&client, "X-Chaos-Faults: latency;latency=40ms;direction=both\r\n\r\nGET /a 0");
     assert_took(begun.elapsed(), 80, 140, "there and back");
 }
+
+/// What waits behind an answer that never comes is read, so that the client is seen to leave.
+#[test]
+fn a_lost_answer_holds_no_client_that_has_left() {
+    let upstream = web(told);
+    let proxy = route(&upstream, r#""type": "lose_response", "then": "hang""#);
+    let mut client = proxy.connect();
+    client.write_all(GET.repeat(40).as_bytes()).unwrap();
+    proxy.wait_for("answered");
+    client.shutdown(Shutdown::Write).unwrap();
+    assert_eq!(read_all(&client).0, b"");
+    proxy.balanced();
+}
+
+/// A client that resets after its last answer gives its place back at once.
+#[test]
+fn a_reset_behind_the_last_answer_gives_the_place_back() {
+    let upstream = web(told);
+    for fault in [r#""type": "http_error""#, r#""type": "noop""#] {
+        let knobs = format!(r#""protocol": "http", "maxConnections": 2, "faults": [{{{fault}}}]"#);
+        let proxy = Proxy::start(upstream.addr, &knobs);
+        for number in 0..12 {
+            let mut client = proxy.connect();
+            client.write_all(LAST.as_bytes()).unwrap();
+            let mut some = [0; 15];
+            client.read_exact(&mut some).unwrap_or_else(|error| panic!("{number}: {error}"));
+            let socket = socket2::SockRef::from(&client);
+            socket.set_linger(Some(std::time::Duration::ZERO)).unwrap();
+        }
+        assert_eq!(proxy.balanced().refused, 0, "{fault}");
+    }
+}
+
+/// Answers of our own to a client that does not read are held to the bound of a direction.
+#[test]
+fn answers_of_our_own_are_bounded_too() {
+    const BOUND: u64 = 32 << 20;
+    let upstream = web(told);
+    let body = "x".repeat(65_000);
+    let proxy = Proxy::start(
+        upstream.addr,
+        &format!(
+            r#""protocol": "http", "faults": [{{"type": "http_error", "body": "{body}"}},
+                {{"type": "bandwidth", "rate": 0}}]"#
+        ),
+    );
+    let mut client = proxy.connect();
+    client.set_nonblocking(true).unwrap();
+    let held = || proxy.figures().received[1] - proxy.figures().discarded[1];
+    let mut more = || client.write(GET.repeat(100).as_bytes()).is_ok();
+    eventually("it is full", || !more() || held() >= BOUND);
+    for _ in 0..100 {
+        more();
+        assert!(held() < BOUND + (2 << 20), "{} bytes", held());
+        std::thread::park_timeout(std::time::Duration::from_millis(1));
+    }
+}

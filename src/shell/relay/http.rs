@@ -21,7 +21,7 @@ impl Flow<'_> {
     /// True when there is something to be done without waiting: the half was stopped by a target
     /// that took no more.
     pub(super) fn goes_on(&self) -> bool {
-        self.stopped && !self.blocked
+        self.stopped && !self.blocked && (self.passes || !self.passage.is_full())
     }
 
     /// The half takes its turn with `fresh` bytes of the buffer; what comes out is written, or
@@ -44,7 +44,11 @@ impl Flow<'_> {
 
     /// Takes a turn, unless what it would put out could not be written yet.
     pub(super) fn turn_if_room(&mut self) -> Result<(), Over> {
-        match self.half.is_some() && self.passes && !matches!(self.pending, Pending::Nothing) {
+        let has_room = match self.passes {
+            true => matches!(self.pending, Pending::Nothing),
+            false => !self.passage.is_full(),
+        };
+        match self.half.is_some() && !has_room {
             true => {
                 self.stopped = true;
                 Ok(())
@@ -175,7 +179,7 @@ impl Flow<'_> {
     }
 
     /// Tells and counts the exchanges that are over.
-    fn tell_done(&mut self) {
+    pub(super) fn tell_done(&mut self) {
         let Some(half) = &mut self.half else { return };
         for done in half.take_done() {
             let decided = done.course.as_ref().map_or(&[][..], |course| &course.decided);
