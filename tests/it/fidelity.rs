@@ -204,7 +204,7 @@ fn read_oddly(mut stream: &TcpStream, length: usize) -> Vec<u8> {
 
 #[test]
 fn much_both_ways_at_once() {
-    const LENGTH: usize = 8 << 20;
+    const LENGTH: usize = 16 << 20;
     let up = pattern(LENGTH, 5);
     let down = pattern(LENGTH, 6);
     on_every_path(|knobs| {
