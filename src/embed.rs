@@ -50,7 +50,8 @@ impl fmt::Display for StartError {
 
 impl std::error::Error for StartError {}
 
-/// A running proxy. Dropping it refuses new connections, cuts live ones and joins every thread.
+/// A running proxy. Dropping it refuses new connections, cuts live ones and joins every thread. It
+/// takes the signal SIGURG for itself: the process must neither block nor ignore it.
 pub struct Running {
     shared: Arc<Shared>,
     routes: Arc<Registry>,

@@ -11,6 +11,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use crate::control::Generation;
 use crate::exchange::{Answers, Broken, Done, Down, Ended, Exchange, From, PIPELINED_MAX};
 use crate::exchange::{Mark, Questions, Turn, Up, Upstream};
+use crate::fault::Direction;
 use crate::fault::course::Course;
 use crate::fault::desk::{Ground, is_of_exchanges};
 use crate::fault::exchange::Facts;
@@ -39,11 +40,17 @@ impl Shared {
         self.upstream.get().copied().unwrap_or_default()
     }
 
-    fn ring_up(&self) {
+    fn ring_down(&self, link: &Link) {
+        self.down.ring();
+        link.rouse(Direction::Downstream);
+    }
+
+    fn ring_up(&self, link: &Link) {
         // Who waits makes its bell first and then looks again; here it is the other way round.
         fence(Ordering::SeqCst);
         if let Some(bell) = self.up.get() {
             bell.ring();
+            link.rouse(Direction::Upstream);
         }
     }
 }
@@ -116,7 +123,9 @@ impl Half {
                 fence(Ordering::SeqCst);
                 up.turn(&[], seen.now, &mut Ask { asking, seen }, out)
             }
-            Half::Down(down, answering) => down.turn(seen.fresh, seen.now, answering, out),
+            Half::Down(down, answering) => {
+                down.turn(seen.fresh, seen.now, &mut Answer { answering, link: seen.link }, out)
+            }
         }
     }
 
@@ -169,11 +178,12 @@ impl Half {
     }
 
     /// The exchanges that ended since the last call.
-    pub fn take_done(&mut self) -> Vec<Done> {
-        match self {
-            Half::Up(..) => Vec::new(),
-            Half::Down(down, _) => down.take_done(),
-        }
+    pub fn take_done(&mut self) -> impl Iterator<Item = Done> {
+        let done = match self {
+            Half::Up(..) => None,
+            Half::Down(down, _) => Some(down.take_done()),
+        };
+        done.into_iter().flatten()
     }
 
     /// Which messages the bytes belong to that were put out since the last call.
@@ -212,13 +222,13 @@ impl Half {
     }
 
     /// Its target, the upstream, was reached.
-    pub fn reach(&self) {
-        self.tell_upstream(Upstream::Reached);
+    pub fn reach(&self, link: &Link) {
+        self.tell_upstream(Upstream::Reached, link);
     }
 
     /// Its target, the upstream, cannot be reached.
-    pub fn fail(&self) {
-        self.tell_upstream(Upstream::Failed);
+    pub fn fail(&self, link: &Link) {
+        self.tell_upstream(Upstream::Failed, link);
     }
 
     /// True when its target, the upstream, could not be reached.
@@ -227,30 +237,30 @@ impl Half {
     }
 
     /// It has passed its FIN on.
-    pub fn finish(&self) {
+    pub fn finish(&self, link: &Link) {
         if let Half::Up(_, asking) = self {
             asking.shared.client_finished.store(true, Ordering::SeqCst);
-            self.tell_upstream(Upstream::Unneeded); // if it was not dialled
+            self.tell_upstream(Upstream::Unneeded, link); // if it was not dialled
         }
     }
 
     /// It takes no further turn: the exchanges that are not over are cut, and the other half may
     /// have to look how the connection stands.
-    pub fn leave(&mut self) {
+    pub fn leave(&mut self, link: &Link) {
         match self {
-            Half::Up(_, asking) => asking.shared.down.ring(),
+            Half::Up(_, asking) => asking.shared.ring_down(link),
             Half::Down(down, answering) => {
-                down.leave(answering);
-                answering.shared.ring_up();
+                down.leave(&mut Answer { answering, link });
+                answering.shared.ring_up(link);
             }
         }
     }
 
     /// What is known first, stays.
-    fn tell_upstream(&self, upstream: Upstream) {
+    fn tell_upstream(&self, upstream: Upstream, link: &Link) {
         if let Half::Up(_, asking) = self {
             let _ = asking.shared.upstream.set(upstream);
-            asking.shared.down.ring();
+            asking.shared.ring_down(link);
         }
     }
 }
@@ -271,13 +281,13 @@ impl Answers for Ask<'_> {
         // There was room, and nobody else gives any; without a receiver all is over.
         let _ = self.asking.sender.try_send(exchange);
         if rings {
-            self.asking.shared.down.ring();
+            self.asking.shared.ring_down(self.seen.link);
         }
     }
 
     fn break_off(&mut self, broken: Broken) {
         let _ = self.asking.shared.broken.set(broken); // there is one at most
-        self.asking.shared.down.ring();
+        self.asking.shared.ring_down(self.seen.link);
     }
 
     fn verdict(&mut self) -> Option<bool> {
@@ -312,37 +322,43 @@ impl Answers for Ask<'_> {
     }
 }
 
-impl Questions for Answering {
+/// The half towards the client at its turn.
+struct Answer<'a> {
+    answering: &'a Answering,
+    link: &'a Link,
+}
+
+impl Questions for Answer<'_> {
     fn next(&mut self) -> Option<Exchange> {
-        let next = self.receiver.try_recv().ok();
+        let next = self.answering.receiver.try_recv().ok();
         // Looked at behind the receiving: who saw it full before is waiting by now, or will see
         // the room.
-        if next.is_some() && self.receiver.len() + 1 >= PIPELINED_MAX {
-            self.shared.ring_up();
+        if next.is_some() && self.answering.receiver.len() + 1 >= PIPELINED_MAX {
+            self.answering.shared.ring_up(self.link);
         }
         next
     }
 
     fn broken(&self) -> Option<Broken> {
-        self.shared.broken.get().copied()
+        self.answering.shared.broken.get().copied()
     }
 
     fn tell(&mut self, tunnel: bool) {
-        self.shared.verdict.store(1 + u8::from(tunnel), Ordering::SeqCst);
-        self.shared.ring_up();
+        self.answering.shared.verdict.store(1 + u8::from(tunnel), Ordering::SeqCst);
+        self.answering.shared.ring_up(self.link);
     }
 
     fn close(&mut self) {
-        if !self.shared.closing.swap(true, Ordering::SeqCst) {
-            self.shared.ring_up();
+        if !self.answering.shared.closing.swap(true, Ordering::SeqCst) {
+            self.answering.shared.ring_up(self.link);
         }
     }
 
     fn upstream(&self) -> Upstream {
-        self.shared.upstream()
+        self.answering.shared.upstream()
     }
 
     fn is_finished(&self) -> bool {
-        self.shared.client_finished.load(Ordering::SeqCst)
+        self.answering.shared.client_finished.load(Ordering::SeqCst)
     }
 }

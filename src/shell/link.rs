@@ -1,6 +1,5 @@
 //! One relayed connection: what its two copy threads share.
 
-use std::io::Read;
 use std::net::{Shutdown, TcpStream};
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -14,6 +13,7 @@ use crate::fault::pipeline::Owner;
 use crate::fault::{Direction, Spec};
 use crate::journal::{Closing, Event, FaultTotal, Limit, Reason, Refusal, count};
 use crate::shell::clock::Clock;
+use crate::shell::doze::Doze;
 use crate::shell::route::Route;
 use crate::shell::sys;
 use crate::units::{Span, Time};
@@ -220,7 +220,22 @@ impl Link {
                 Cut::Close | Cut::Reset => {}
             }
         }
+        if first {
+            // Where the kernel refuses to reset a socket that is read (Linux 6.4 to 6.6).
+            self.rouse(Direction::Upstream);
+            self.rouse(Direction::Downstream);
+        }
         first
+    }
+
+    /// The thread of a direction looks what there is to do, if it dozes.
+    pub fn rouse(&self, direction: Direction) {
+        self.route.dozing.rouse(self.number, direction);
+    }
+
+    /// The calling thread, that of the direction, dozes on its source from here on.
+    pub fn doze<'a>(&'a self, direction: Direction, source: &'a TcpStream) -> Option<Doze<'a>> {
+        self.route.dozing.begin((self.number, direction), source).ok()
     }
 
     /// The FIN that is passed on is the work of a fault.
@@ -309,10 +324,10 @@ const DISCARD_READS_MAX: usize = 2048;
 
 /// Throws away what a peer had sent and nobody will read: closing with unread input would send
 /// RST behind our FIN, and take away what the peer has not read yet.
-pub fn discard_input(mut stream: &TcpStream) -> Discarded {
+pub fn discard_input(stream: &TcpStream) -> Discarded {
     let (mut scrap, mut discarded) = ([0; 4096], Discarded::default());
     for _ in 0..DISCARD_READS_MAX {
-        match stream.read(&mut scrap) {
+        match sys::receive(stream, &mut scrap, false) {
             Ok(count @ 1..) => discarded.bytes += count,
             Err(error) if sys::is_wait(&error) => break,
             Ok(0) | Err(_) => {

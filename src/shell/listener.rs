@@ -285,7 +285,7 @@ impl<'a> Acceptor<'a> {
         }
         if self.owes_cut {
             let last = self.route.tally.last_number.load(Ordering::Relaxed);
-            self.route.live.cut(last).map_err(|error| {
+            self.route.cut(last).map_err(|error| {
                 io::Error::other(format!("live connections are not reset yet: {}", words(&error)))
             })?;
             self.owes_cut = false;

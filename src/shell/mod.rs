@@ -16,6 +16,8 @@ pub mod resolve;
 
 pub mod spare;
 
+pub mod doze;
+
 pub mod route;
 
 pub mod dial;

@@ -67,7 +67,7 @@ impl Serving {
     /// Refuses new connections and cuts the live ones; the port is free afterwards.
     fn stop(self, cut: Cut) {
         drop(self.accepting);
-        self.route.live.end(cut);
+        self.route.end(cut);
         let next = self.route.live.generation().number + 1;
         self.route.tally.next_generation.store(next, Ordering::Relaxed);
     }

@@ -6,16 +6,19 @@
 //!    +---- poll on the source, the blocked target and the generation's pipe -----+
 //! ```
 //!
-//! Both sockets are non-blocking and all waiting is in `wait`, so a stalled reader never holds up
-//! a due end, a live change or a shutdown. Without active faults a chunk is one read and one
-//! write from one buffer, without a look at the clock. Once the FIN is passed on, the thread
-//! keeps watch over its source until the other direction is done, so that a late reset is seen.
+//! No write blocks, and all waiting is in `wait`, so a stalled reader never holds up a due end, a
+//! live change or a shutdown. A thread that has nothing but its source to wait for may wait in the
+//! read itself; whatever else comes up sends it back (`shell::doze`). Without active faults a chunk
+//! is one read and one write from one buffer, without a look at the clock. Once the FIN is passed
+//! on, the thread keeps watch over its source until the other direction is done, so that a late
+//! reset is seen.
+
+mod doze;
 
 mod http;
 
 mod reach;
 
-use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::fd::AsFd;
 use std::sync::Arc;
@@ -27,6 +30,7 @@ use crate::fault::pipeline::Total;
 use crate::fault::{Action, Direction, Mode, Spec, Step};
 use crate::journal::{FaultTotal, Reason};
 use crate::shell::dial::Dial;
+use crate::shell::doze::Doze;
 use crate::shell::http_half::Half;
 use crate::shell::link::Link;
 use crate::shell::sys::{self, Found, Interest, Policy, Watch};
@@ -62,7 +66,7 @@ pub fn copy(link: &Link, direction: Direction, generation: Arc<Generation>, half
     let mut flow = Flow::new(link, direction, generation);
     flow.half = half.map(Box::new);
     let Err(Over) = flow.run();
-    flow.half.iter_mut().for_each(|half| half.leave());
+    flow.half.iter_mut().for_each(|half| half.leave(link));
     flow.tell_done();
     flow.report();
     drop(guard);
@@ -119,6 +123,8 @@ struct Flow<'a> {
     /// Memory for what the half puts out next. Measured with large bodies: 0.9 s of processor time
     /// for a GB, and 1.8 s where it is asked for and given back each time.
     spare: Vec<u8>,
+    /// The half has had its turn since anything but bytes has come.
+    settled: bool,
     /// On an http route, until it is a tunnel.
     half: Option<Box<Half>>,
     /// What the half has ended with; to be done once all is written.
@@ -130,6 +136,10 @@ struct Flow<'a> {
     /// A fault ends the connection with the last exchange.
     faulty: bool,
     finished_at: Time,
+    /// While the thread waits in its reads.
+    doze: Option<Doze<'a>>,
+    /// Waits in a row for the source alone.
+    lone_waits: u8,
 }
 
 /// The bytes of the direction, all that were counted.
@@ -167,32 +177,39 @@ impl<'a> Flow<'a> {
             account: Account::default(),
             roomy_since: Time::ZERO,
             spare: Vec::new(),
+            settled: false,
             half: None,
             half_end: None,
             half_ended: false,
             stopped: false,
             faulty: false,
             finished_at: Time::ZERO,
+            doze: None,
+            lone_waits: 0,
         }
     }
 
     fn run(&mut self) -> Result<std::convert::Infallible, Over> {
         if self.direction == Direction::Upstream {
-            self.read()?; // by now a client has mostly sent its request: saves a wait
+            self.read(false)?; // by now a client has mostly sent its request: saves a wait
             if matches!(self.pending, Pending::Nothing) {
                 self.buffer = None; // it may never say a word
             }
         }
         loop {
-            self.find_source();
-            self.turn_if_room()?;
+            if !std::mem::take(&mut self.settled) {
+                self.find_source();
+                self.turn_if_room()?;
+            }
             self.write_due()?;
             if self.goes_on() {
                 continue;
             }
-            let found = self.wait()?;
-            if found.any() {
-                self.read()?;
+            if self.dozes() {
+                self.settled = true; // unless more than bytes come
+                self.read(true)?;
+            } else if self.wait()?.any() {
+                self.read(false)?;
             }
         }
     }
@@ -253,7 +270,7 @@ impl<'a> Flow<'a> {
                 self.keep_room(written);
                 return Ok(());
             }
-            match (&*target).write(rest) {
+            match sys::send(target, rest) {
                 Ok(written) => {
                     self.count(written);
                     if let Pending::Buffer(from, _) | Pending::Chunk(_, from) = &mut self.pending {
@@ -292,9 +309,10 @@ impl<'a> Flow<'a> {
     }
 
     /// Reads what is there, until the source has no more or there is no room for it. With faults
-    /// in force only one chunk: something else may be due before the next one.
-    fn read(&mut self) -> Result<(), Over> {
-        for _ in 0..if self.passes { READS_MAX } else { 1 } {
+    /// in force only one chunk: something else may be due before the next one. `waits` for the
+    /// first bytes, as one that dozes does.
+    fn read(&mut self, waits: bool) -> Result<(), Over> {
+        for index in 0..if self.passes { READS_MAX } else { 1 } {
             let Some(source) = self.source.filter(|_| self.wants_to_read()) else { break };
             let buffer = self.buffer.get_or_insert_with(|| vec![0; SMALL_BYTES].into_boxed_slice());
             let most = match (&self.half, self.passes) {
@@ -303,7 +321,11 @@ impl<'a> Flow<'a> {
                 (None, false) => CHUNK_BYTES,
             };
             let size = buffer.len().min(most);
-            match (&*source).read(&mut buffer[..size]) {
+            let read = sys::receive(source, &mut buffer[..size], waits && index == 0);
+            if waits {
+                self.after_waiting_read()?;
+            }
+            match read {
                 Ok(0) => return self.take_end(Action::Finish),
                 Ok(count) => {
                     self.take(count)?;
@@ -390,6 +412,7 @@ impl<'a> Flow<'a> {
         };
         let gives_back = self.holds_large_buffer() && timeout.is_none_or(|t| t > BUFFER_IDLE);
         let timeout = if gives_back { Some(BUFFER_IDLE) } else { timeout };
+        let timeout = if self.begins_to_doze() { Some(Span::ZERO) } else { timeout };
         let is_timed = self.half.as_ref().is_some_and(|half| half.is_delayed());
         sys::schedule(if self.passes && !is_timed { Policy::Batch } else { Policy::Normal });
         let of_source = if reads { Interest::Readable } else { Interest::Trouble };
@@ -435,7 +458,9 @@ impl<'a> Flow<'a> {
                 return self.end(Reason::Finished, Cut::Close);
             }
         }
-        if wake.any() {
+        // Who has just begun to doze compares by itself: while another process is being started,
+        // it has the pipe as well, and the hang-up is late.
+        if wake.any() || self.doze.is_some() {
             self.renew()?;
         }
         if source.error && !self.wants_to_read() && !self.source_ended {
@@ -483,7 +508,7 @@ impl<'a> Flow<'a> {
     fn finish(&mut self) -> Result<(), Over> {
         self.link.finish(self.direction);
         if let Some(half) = &self.half {
-            half.finish();
+            half.finish(self.link);
             if self.faulty {
                 self.link.blame();
             }

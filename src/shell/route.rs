@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crossbeam_channel::Receiver;
 
 use crate::config::plan::{self, Protocol};
-use crate::control::Live;
 use crate::control::ledger::Ledger;
+use crate::control::{Cut, Live};
 use crate::fault::course::Course;
 use crate::fault::desk::Desk;
 use crate::fault::exchange::Phase;
@@ -19,6 +19,7 @@ use crate::fault::pipeline::{Effect, Owner};
 use crate::fault::{Place, Spec};
 use crate::journal::{Counters, Event, Injection, Journal, Note, Refusal, count, events};
 use crate::shell::clock::Clock;
+use crate::shell::doze::Dozing;
 use crate::shell::resolve::Resolver;
 use crate::shell::spare::Reserve;
 use crate::shell::sys;
@@ -51,6 +52,8 @@ pub struct Route {
     pub plan: plan::Route,
     /// The faults in force.
     pub live: Live,
+    /// Its copy threads that are not in a poll.
+    pub dozing: Dozing,
     /// What outlives a stop of the route.
     pub tally: Arc<Tally>,
     /// Connections at one time.
@@ -99,6 +102,7 @@ impl Route {
         Ok(Route {
             shared: Arc::clone(shared),
             live,
+            dozing: Dozing::default(),
             tally: Arc::clone(tally),
             active: Arc::default(),
             connections_max,
@@ -133,7 +137,22 @@ impl Route {
         let tell = |version, faults: &[Spec]| {
             self.shared.journal.changed(&self.plan.name, version, faults);
         };
-        self.live.set_faults(faults, &tell)
+        let all_looked = self.live.set_faults(faults, &tell)?;
+        self.dozing.rouse_all();
+        Ok(all_looked)
+    }
+
+    /// Resets its live connections with numbers up to this one; see `Live::cut`.
+    pub fn cut(&self, connection: u64) -> io::Result<()> {
+        self.live.cut(connection)?;
+        self.dozing.rouse_all();
+        Ok(())
+    }
+
+    /// Ends it: its connections end now.
+    pub fn end(&self, cut: Cut) {
+        self.live.end(cut);
+        self.dozing.rouse_all();
     }
 
     /// Counts and tells what a fault did for the first time in this direction of a connection.

@@ -6,7 +6,7 @@ use std::cell::Cell;
 use std::ffi::{CStr, OsStr, OsString, c_char, c_int};
 use std::io;
 use std::net::TcpStream;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -16,6 +16,7 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 use nix::sys::time::TimeSpec;
 use socket2::SockRef;
 
@@ -125,6 +126,55 @@ fn poll_once<const N: usize>(
 /// A pipe whose ends are closed on exec: the read end, the write end.
 pub fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok(nix::unistd::pipe2(OFlag::O_CLOEXEC)?)
+}
+
+/// Reads what is there. `waits` until there is something: then the socket must block, and fails
+/// with `WouldBlock` or `Interrupted` after `interrupt_read`.
+pub fn receive(source: &TcpStream, buffer: &mut [u8], waits: bool) -> io::Result<usize> {
+    let flags = if waits { 0 } else { libc::MSG_DONTWAIT };
+    // SAFETY: the kernel writes at most `len` bytes into `buffer`, which is borrowed until then.
+    let count =
+        unsafe { libc::recv(source.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len(), flags) };
+    usize::try_from(count).map_err(|_| io::Error::last_os_error())
+}
+
+/// Writes as much as there is room for, whether or not the socket blocks.
+pub fn send(target: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
+    SockRef::from(target).send_with_flags(bytes, libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL)
+}
+
+/// A thread of this process, as the kernel numbers it.
+#[derive(Clone, Copy)]
+pub struct ThreadId(libc::pid_t);
+
+impl ThreadId {
+    /// The calling thread.
+    pub fn of_caller() -> ThreadId {
+        ThreadId(nix::unistd::gettid().as_raw())
+    }
+}
+
+/// The signal that ends a `receive` that waits. By default it is ignored, and who embeds us has
+/// hardly a use for it: it tells of urgent bytes to who asked for that.
+const INTERRUPT: Signal = Signal::SIGURG;
+
+/// Makes `INTERRUPT` end what it interrupts, in whatever thread. To be called once before
+/// `interrupt_read`.
+pub fn allow_interrupts() {
+    extern "C" fn nothing(_: c_int) {}
+    let action = SigAction::new(SigHandler::Handler(nothing), SaFlags::empty(), SigSet::empty());
+    // SAFETY: the handler does nothing, so it may run at any time.
+    let _ = unsafe { sigaction(INTERRUPT, &action) }; // fails for no signal that there is
+}
+
+/// Makes the `receive` end that `thread` waits in, and those that it would wait in from now on:
+/// the socket does not block any more. `source` must be open, and the thread alive.
+pub fn interrupt_read(source: RawFd, thread: ThreadId) {
+    let on: c_int = 1;
+    // SAFETY: FIONBIO reads one int, which outlives the call, and changes no memory.
+    unsafe { libc::ioctl(source, libc::FIONBIO, &raw const on) };
+    // SAFETY: a signal to a thread of this process runs its handler, which does nothing.
+    unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), thread.0, INTERRUPT as c_int) };
 }
 
 /// Something one thread waits for and another one sets off: one descriptor.

@@ -49,6 +49,8 @@ mod toxiproxy;
 
 mod live_changes;
 
+mod dozing;
+
 mod metrics;
 
 mod http_rates;

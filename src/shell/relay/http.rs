@@ -141,6 +141,7 @@ impl Flow<'_> {
         let ended = if *end == Action::Finish { Ended::Finished } else { Ended::Reset };
         if let Some(half) = &mut self.half {
             half.end(ended);
+            self.settled = false;
         }
     }
 
@@ -148,7 +149,7 @@ impl Flow<'_> {
     pub(super) fn lose_target(&mut self) -> Result<(), Over> {
         if self.half.as_mut().is_some_and(|half| half.lose_target()) {
             self.pending = Pending::Nothing;
-            self.blocked = false;
+            (self.blocked, self.settled) = (false, false);
             return Ok(());
         }
         self.end(self.link.reset_by(self.direction, false), Cut::Reset)

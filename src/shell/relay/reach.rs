@@ -65,7 +65,7 @@ impl<'a> Flow<'a> {
                 caller.tell_reached(&upstream, addr);
                 self.link.reach(upstream);
                 (_, self.target) = self.link.ends(self.direction);
-                self.half.iter().for_each(|half| half.reach());
+                self.half.iter().for_each(|half| half.reach(self.link));
                 // Whoever has ended the connection meanwhile did not find this socket.
                 if self.link.is_over() { Err(Over) } else { Ok(()) }
             }
@@ -76,7 +76,7 @@ impl<'a> Flow<'a> {
             Err(error) => {
                 caller.tell_failed(&error);
                 self.link.fail();
-                self.half.iter().for_each(|half| half.fail());
+                self.half.iter().for_each(|half| half.fail(self.link));
                 self.lose_target()
             }
         }
