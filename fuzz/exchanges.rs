@@ -184,7 +184,7 @@ fn talk(client: &[u8], upstream: &[u8], size: usize) -> (Vec<u16>, Vec<String>, 
             let piece = piece.unwrap_or_default();
             answered = down.turn(piece, Time::ZERO, &mut ends.clone(), &mut to_client);
         }
-        statuses.extend(down.take_done().iter().map(|done| done.status));
+        statuses.extend(down.take_done().map(|done| done.status));
     }
     let requests = if asked == Turn::Tunnel { vec!["tunnel".into()] } else { plain(&to_upstream) };
     (statuses, requests, format!("{answered:?}"))

@@ -5,6 +5,8 @@
 //!   \----> Own (due?) -----------/   \-----> Over          (the connection ends)
 //! ```
 
+use std::vec::Drain;
+
 use super::heads::{self, Goes, Out};
 use super::way::{Passed, Way};
 use super::{Broken, Done, Ended, Exchange, From, LIMITS, Mark, Marks, Rest, Turn, Upstream};
@@ -41,7 +43,7 @@ pub struct Down {
     reader: AnswerReader,
     rest: Rest,
     ended: Option<Ended>,
-    current: Option<Box<Exchange>>,
+    current: Option<Exchange>,
     /// When the answer under way began to wait.
     since: Time,
     /// Answers of the upstream so far.
@@ -147,8 +149,8 @@ impl Down {
     }
 
     /// The exchanges that ended since the last call.
-    pub fn take_done(&mut self) -> Vec<Done> {
-        std::mem::take(&mut self.done)
+    pub fn take_done(&mut self) -> Drain<'_, Done> {
+        self.done.drain(..)
     }
 
     /// Which messages the bytes belong to that were put out since the last call.
@@ -258,13 +260,13 @@ impl Down {
             From::Refused(_) => State::Own(work.now),
             From::Nobody => return self.over(Turn::Finish, work),
         };
-        self.current = Some(Box::new(exchange));
+        self.current = Some(exchange);
         None
     }
 
     /// The exchange that is being answered. There is one in every state but Next and Over.
     fn current(&self) -> &Exchange {
-        self.current.as_deref().expect("there is one in every state but Next and Over")
+        self.current.as_ref().expect("there is one in every state but Next and Over")
     }
 
     /// Gives the answer that is ours.
@@ -325,7 +327,7 @@ impl Down {
             State::Body(Passing { to: To::Client(_), status, .. }) => *status,
             _ => 0,
         };
-        let current = self.current.take().map(|exchange| (*exchange, status));
+        let current = self.current.take().map(|exchange| (exchange, status));
         let waiting = std::iter::from_fn(|| Some((other.next()?, 0)));
         self.done
             .extend(current.into_iter().chain(waiting).filter_map(|(own, status)| own.cut(status)));
@@ -335,7 +337,7 @@ impl Down {
     fn finish_exchange(&mut self, status: u16, end: Option<Turn>, work: &mut Work<'_>) -> Next {
         if let Some(exchange) = self.current.take() {
             let by_upstream = exchange.from == From::Upstream && status != 0;
-            let Exchange { number, course, from, .. } = *exchange;
+            let Exchange { number, course, from, .. } = exchange;
             if from != From::Again {
                 let (refused, ended_by_fault) = (None, false);
                 let done = Done { number, status, by_upstream, course, refused, ended_by_fault };
@@ -434,8 +436,10 @@ impl Down {
         self.answers += 1;
         let due = self.plan().map_or(work.now, |plan| work.now + plan.delay);
         self.since = work.now;
-        self.state = State::Delayed(answered, due);
-        None
+        match work.now < due {
+            true => self.wait(State::Delayed(answered, due)),
+            false => self.answer(answered, work),
+        }
     }
 
     /// What was decided for the answer under way.
@@ -477,8 +481,7 @@ impl Down {
                 To::Client(way)
             }
         };
-        self.state = State::Body(Passing { body, status, to, stays });
-        None
+        self.body(Passing { body, status, to, stays }, work)
     }
 
     fn break_answer(

@@ -2,6 +2,7 @@
 //! written anew, all others are copied.
 
 use crate::fault::course::{Course, Edit};
+use crate::http::line::is_control;
 use crate::http::{AnswerReader, Answered, Asked, Framing, HeadReader, Known, RawField, RawFields};
 use crate::http::{Reply, Version};
 
@@ -32,8 +33,7 @@ pub(super) struct Goes {
 
 /// Writes the head of a request.
 pub(super) fn request(reader: &HeadReader, asked: &Asked, edits: &[Edit], out: &mut Vec<u8>) {
-    out.extend_from_slice(reader.line());
-    out.extend_from_slice(b"\r\n");
+    out.extend_from_slice(reader.whole_line());
     let fields = reader.fields();
     copy(fields, edits, out, |field| field.known == Known::ContentLength);
     if asked.framing == Framing::Chunked {
@@ -44,7 +44,7 @@ pub(super) fn request(reader: &HeadReader, asked: &Asked, edits: &[Edit], out: &
         fields.all(Known::Upgrade).for_each(|value| line(out, b"Upgrade", value));
         hop.push(b"upgrade");
     }
-    if fields.lists(Known::Te, "trailers") {
+    if fields.lists(Known::Te, b"trailers") {
         line(out, b"TE", b"trailers");
         hop.push(b"TE");
     }
@@ -67,7 +67,10 @@ pub(super) fn answer(
     course: Option<&Course>,
     out: &mut Vec<u8>,
 ) {
-    status_line(answered.status, reader.reason(), out);
+    match (answered.version, reader.reason()) {
+        (Version::Http11, [_, ..]) => out.extend_from_slice(reader.whole_line()),
+        (_, reason) => status_line(answered.status, reason, out),
+    }
     let fields = reader.fields();
     let keeps_length = match body {
         Out::Bodiless => answered.status >= 200 && answered.status != 204,
@@ -95,7 +98,7 @@ pub(super) fn answer(
             Goes { version: Version::Http11, .. } => {}
         }
         if let Some(told) = explained(course) {
-            line(out, EXPLAIN.as_bytes(), told.as_bytes());
+            line_of_ours(out, EXPLAIN.as_bytes(), told.as_bytes());
         }
     }
     out.extend_from_slice(b"\r\n");
@@ -140,8 +143,10 @@ fn copy(
         let words: [&[u8]; 4] = [b"keep-alive", b"close", b"upgrade", b"te"];
         words.iter().any(|usual| word.eq_ignore_ascii_case(usual))
     };
-    let names_fields = fields.words(Known::Connection).any(|word| !usual(word));
-    for field in fields.iter() {
+    // Mostly it is one word.
+    let names_fields = fields.all(Known::Connection).any(|value| !usual(value))
+        && fields.words(Known::Connection).any(|word| !usual(word));
+    fields.copy(out, |field| {
         let passes = match field.known {
             Known::Connection
             | Known::KeepAlive
@@ -149,30 +154,23 @@ fn copy(
             | Known::Te
             | Known::TransferEncoding
             | Known::Upgrade => false,
-            Known::ContentLength => own(&field),
+            Known::ContentLength => own(field),
             // `Connection: host` must not take away where the message goes.
             Known::Host => true,
             Known::Expect | Known::Trailer | Known::Other => {
-                !(names_fields && names(fields, field.name))
+                !(names_fields && fields.lists(Known::Connection, field.name))
             }
         };
-        if passes && !edits.iter().any(|edit| is_about(edit, field.name)) {
-            line(out, field.name, field.value);
-        }
-    }
+        passes && !edits.iter().any(|edit| is_about(edit, field.name))
+    });
     for (index, edit) in edits.iter().enumerate() {
         if let Edit::Set(name, value) = edit
             && !is_framing(name.as_bytes())
             && !edits[index + 1..].iter().any(|later| is_about(later, name.as_bytes()))
         {
-            line(out, name.as_bytes(), value);
+            line_of_ours(out, name.as_bytes(), value);
         }
     }
-}
-
-/// True when `Connection` lists the field of this name.
-fn names(fields: RawFields<'_>, name: &[u8]) -> bool {
-    fields.words(Known::Connection).any(|word| word.eq_ignore_ascii_case(name))
 }
 
 /// True when an edit takes the place of the field with this name. The framing is not to be had.
@@ -187,20 +185,20 @@ fn is_framing(name: &[u8]) -> bool {
 }
 
 /// Writes one field. What could end it early is written as a blank.
+fn line_of_ours(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+    let clean = |byte: &u8| if is_control(*byte) { b' ' } else { *byte };
+    line(out, name, &value.iter().map(clean).collect::<Vec<u8>>());
+}
+
+/// Writes one field; nothing in it ends it early.
 fn line(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
-    let clean = |byte: &u8| if byte.is_ascii_control() && *byte != b'\t' { b' ' } else { *byte };
-    out.extend_from_slice(name);
-    out.extend_from_slice(b": ");
-    out.extend(value.iter().map(clean));
-    out.extend_from_slice(b"\r\n");
+    RawField { name, value, known: Known::Other }.write(out);
 }
 
 /// Writes the trailers and the end of a body in chunks.
 pub(super) fn last_chunk(trailers: Option<RawFields<'_>>, out: &mut Vec<u8>) {
     out.extend_from_slice(b"0\r\n");
-    for field in trailers.into_iter().flat_map(RawFields::iter) {
-        line(out, field.name, field.value);
-    }
+    trailers.into_iter().for_each(|trailers| trailers.copy(out, |_| true));
     out.extend_from_slice(b"\r\n");
 }
 

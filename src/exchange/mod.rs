@@ -218,6 +218,7 @@ impl Rest {
     /// `count` bytes of that were taken.
     fn keep(mut self, fresh: &[u8], count: usize) -> Rest {
         match self.0.is_empty() {
+            true if count == fresh.len() => self,
             true => Rest(fresh[count..].to_vec()),
             false => {
                 self.0.drain(..count);

@@ -260,8 +260,7 @@ impl Up {
             Ok((taken, Some(asked))) => {
                 work.taken += taken;
                 self.late = Time::NEVER;
-                self.state = State::Whole(asked);
-                None
+                self.whole(asked, work)
             }
             Ok((taken, None)) => {
                 work.taken += taken;
@@ -284,8 +283,10 @@ impl Up {
         self.number += 1;
         let course = work.other.decide(self.number, &self.reader);
         let due = course.as_ref().map_or(work.now, |course| work.now + course.delay);
-        self.state = State::Delayed(asked, course, [work.now, due]);
-        None
+        match work.now < due {
+            true => self.wait(State::Delayed(asked, course, [work.now, due])),
+            false => self.begin(asked, course, work),
+        }
     }
 
     /// The head goes on, or the body is read for an answer of our own.
@@ -328,8 +329,7 @@ impl Up {
                 To::Upstream((again > 0).then(|| Copies { left: again, text: text() }), again > 0)
             }
         };
-        self.state = State::Body(Sending { asked, body, to });
-        None
+        self.body(Sending { asked, body, to }, work)
     }
 
     fn exchange(&self, asked: &Asked, from: From) -> Exchange {

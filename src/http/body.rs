@@ -63,9 +63,9 @@ enum State {
     Data(u64),
     DataCr,
     DataLf,
-    Trailers(Lines),
+    Trailers(Box<Lines>),
     /// The fields that came behind the last chunk, if any.
-    Done(Option<Lines>),
+    Done(Option<Box<Lines>>),
     /// Until the connection ends.
     Endless,
 }
@@ -200,7 +200,8 @@ impl BodyReader {
                 if !lines.line().is_empty() {
                     return trailer(lines);
                 }
-                State::Done(Some(std::mem::replace(lines, Lines::new(&self.limits))))
+                let empty = Box::new(Lines::new(&self.limits));
+                State::Done(Some(std::mem::replace(lines, empty)))
             }
             (State::Plain(_) | State::Data(_) | State::Done(_) | State::Endless, _) => {
                 return Ok(());
@@ -211,7 +212,7 @@ impl BodyReader {
 
     fn enter_chunk(&mut self, size: u64) -> Result<State, Reject> {
         if size == 0 {
-            return Ok(State::Trailers(Lines::new(&self.limits)));
+            return Ok(State::Trailers(Box::new(Lines::new(&self.limits))));
         }
         self.promised = self.promised.saturating_add(size);
         self.check_promise()?;

@@ -1,6 +1,6 @@
 //! The head of a request: its line, its fields, and how long its body is said to be.
 
-use super::line::{Lines, is_token, is_whole_token, trim};
+use super::line::{CRLF, Lines, is_token, is_whole_token, trim};
 use super::raw::{Known, RawField, RawFields};
 use super::target::{Parts, Target, is_host};
 use super::{Limits, Reject};
@@ -95,8 +95,8 @@ pub(super) struct HeadLines {
 pub(super) struct Grammar {
     /// Empty lines before it that are passed over.
     pub(super) blank_lines: usize,
-    /// What is no HTTP at all may never end its line: whether it can begin like that. Asked for
-    /// the first bytes, one more at a time.
+    /// What is no HTTP at all may never end its line: whether it can begin like that. What is
+    /// refused is refused whatever follows.
     pub(super) begins: fn(&[u8]) -> Result<(), Reject>,
     /// For one that is over the limit.
     pub(super) too_long: Reject,
@@ -124,6 +124,11 @@ impl HeadLines {
         &self.lines.text[..self.first]
     }
 
+    /// The first line with its end, once it has ended.
+    pub(super) fn whole_first_line(&self) -> &[u8] {
+        &self.lines.text[..self.first + CRLF.len()]
+    }
+
     pub(super) fn fields(&self) -> RawFields<'_> {
         RawFields::new(&self.lines)
     }
@@ -132,12 +137,29 @@ impl HeadLines {
     pub(super) fn take(&mut self, bytes: &[u8]) -> Result<(usize, bool), Reject> {
         let mut taken = 0;
         loop {
-            let room = match (self.first, self.lines.line().len()) {
-                (0, length) if length < BEGINNING => 0,
-                (0, length) => self.line_bytes_max.saturating_sub(length),
+            if self.first > 0 {
+                let (count, ended) = self.lines.take_fields(&bytes[taken..])?;
+                taken += count;
+                if ended {
+                    return Ok((taken, true));
+                }
+            }
+            let before = self.lines.line().len();
+            let room = match self.first {
+                0 => self.line_bytes_max.saturating_sub(before),
                 _ => usize::MAX,
             };
             taken += self.lines.take_run(&bytes[taken..], room);
+            if self.first == 0 && before < BEGINNING {
+                self.check_beginning()?;
+            }
+            if self.lines.take_end(&bytes[taken..]) {
+                taken += CRLF.len();
+                if self.end_line()? {
+                    return Ok((taken, true));
+                }
+                continue;
+            }
             let Some(byte) = bytes.get(taken) else { return Ok((taken, false)) };
             taken += 1;
             if self.feed(*byte)? && self.end_line()? {
@@ -149,15 +171,19 @@ impl HeadLines {
     fn feed(&mut self, byte: u8) -> Result<bool, Reject> {
         let ended = self.lines.feed(byte)?;
         if self.first == 0 {
-            let line = self.lines.line();
-            if byte != b'\r' && !ended && line.len() <= BEGINNING {
-                (self.grammar.begins)(line)?;
-            }
-            if line.len() > self.line_bytes_max {
+            self.check_beginning()?;
+            if self.lines.line().len() > self.line_bytes_max {
                 return Err(self.grammar.too_long);
             }
         }
         Ok(ended)
+    }
+
+    fn check_beginning(&self) -> Result<(), Reject> {
+        match self.lines.line() {
+            [] => Ok(()),
+            line => (self.grammar.begins)(&line[..line.len().min(BEGINNING)]),
+        }
     }
 
     /// A line has ended; true when the head has.
@@ -204,11 +230,11 @@ pub struct HeadReader(HeadLines);
 static REQUEST: Grammar = Grammar {
     blank_lines: 1, // RFC 9112, 2.2
     begins: |line| match line {
-        [byte] if !is_token(*byte) => Err(Reject::bad("the method is no token")),
+        [byte, ..] if !is_token(*byte) => Err(Reject::bad("the method is no token")),
         _ => Ok(()),
     },
     too_long: Reject { status: 414, reason: "the request line is too long" },
-    check: |line| request_line(line).map(|_| ()),
+    check: check_line,
 };
 
 impl HeadReader {
@@ -238,6 +264,11 @@ impl HeadReader {
         if self.0.first == 0 { self.0.lines.line() } else { self.0.first_line() }
     }
 
+    /// The request line with its end, once the head has ended.
+    pub fn whole_line(&self) -> &[u8] {
+        self.0.whole_first_line()
+    }
+
     /// The fields as they were written.
     pub fn fields(&self) -> RawFields<'_> {
         self.0.fields()
@@ -249,14 +280,14 @@ impl HeadReader {
         host(target, version, fields)?;
         let framing = framing(version, fields)?;
         let framing = framing.unwrap_or(Framing::Length(0));
-        let expects = version == Version::Http11 && fields.lists(Known::Expect, "100-continue");
+        let expects = version == Version::Http11 && fields.lists(Known::Expect, b"100-continue");
         let upgrade = version == Version::Http11
-            && fields.lists(Known::Connection, "upgrade")
+            && fields.lists(Known::Connection, b"upgrade")
             && fields.all(Known::Upgrade).next().is_some();
         Ok(Asked {
             keep_alive: keeps(version, fields),
             expects_continue: expects && framing != Framing::Length(0),
-            head_only: method == "HEAD",
+            head_only: method == b"HEAD",
             version,
             framing,
             upgrade,
@@ -267,14 +298,15 @@ impl HeadReader {
     pub fn head(&self) -> Result<Head, Reject> {
         let asked = self.finish()?;
         let (method, target, _) = request_line(self.line())?;
+        let parts = Target::parse(method, text_of(target)?)?;
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned(); // tokens are ASCII
         let own = |field: RawField<'_>| Field { name: text(field.name), value: field.value.into() };
         Ok(Head {
-            method: method.to_owned(),
-            target: Target::parse(method, target)?,
+            method: text(method),
+            target: parts,
             version: asked.version,
             fields: Fields(self.fields().iter().map(own).collect()),
-            host: host(target, asked.version, self.fields())?.to_owned(),
+            host: text(host(target, asked.version, self.fields())?),
             framing: asked.framing,
             keep_alive: asked.keep_alive,
             expects_continue: asked.expects_continue,
@@ -286,27 +318,41 @@ impl HeadReader {
 pub(super) fn keeps(version: Version, fields: RawFields<'_>) -> bool {
     let keeps = match version {
         Version::Http11 => true,
-        Version::Http10 => fields.lists(Known::Connection, "keep-alive"),
+        Version::Http10 => fields.lists(Known::Connection, b"keep-alive"),
     };
-    keeps && !fields.lists(Known::Connection, "close")
+    keeps && !fields.lists(Known::Connection, b"close")
 }
 
-/// Method, target and version.
-fn request_line(line: &[u8]) -> Result<(&str, &str, Version), Reject> {
-    let shape = Reject::bad("the request line is not METHOD TARGET VERSION");
-    let text = std::str::from_utf8(line).map_err(|_| Reject::bad("the target is not UTF-8"))?;
-    let mut parts = text.split(' ');
-    let (Some(method), Some(target), Some(version), None) =
-        (parts.next(), parts.next(), parts.next(), parts.next())
-    else {
-        return Err(shape);
-    };
-    if !is_whole_token(method.as_bytes()) || target.is_empty() || text.contains('\t') {
-        return Err(shape);
+/// Whether it is one.
+fn check_line(line: &[u8]) -> Result<(), Reject> {
+    text_of(line)?;
+    let [method, target, version] = parts(line)?;
+    let is_blank = |byte: &u8| matches!(byte, b' ' | b'\t');
+    if !is_whole_token(method) || target.is_empty() || target.iter().any(is_blank) {
+        return Err(NO_REQUEST_LINE);
     }
-    let version = version_of(version.as_bytes()).ok_or(shape)??;
-    Parts::of(method, target)?;
-    Ok((method, target, version))
+    version_of(version).ok_or(NO_REQUEST_LINE)??;
+    Parts::of(method, text_of(target)?).map(|_| ())
+}
+
+const NO_REQUEST_LINE: Reject = Reject::bad("the request line is not METHOD TARGET VERSION");
+
+/// Method, target and version of a line that was checked.
+fn request_line(line: &[u8]) -> Result<(&[u8], &[u8], Version), Reject> {
+    let [method, target, version] = parts(line)?;
+    Ok((method, target, version_of(version).ok_or(NO_REQUEST_LINE)??))
+}
+
+/// What stands before the first blank, between it and the last one, and behind that.
+fn parts(line: &[u8]) -> Result<[&[u8]; 3], Reject> {
+    let first = line.iter().position(|byte| *byte == b' ').ok_or(NO_REQUEST_LINE)?;
+    let last = line.iter().rposition(|byte| *byte == b' ').ok_or(NO_REQUEST_LINE)?;
+    let target = line.get(first + 1..last).ok_or(NO_REQUEST_LINE)?;
+    Ok([&line[..first], target, &line[last + 1..]])
+}
+
+fn text_of(target: &[u8]) -> Result<&str, Reject> {
+    std::str::from_utf8(target).map_err(|_| Reject::bad("the target is not UTF-8"))
 }
 
 /// The version that is spoken, 505 for another one, nothing for what is none.
@@ -323,8 +369,8 @@ pub(super) fn version_of(text: &[u8]) -> Option<Result<Version, Reject>> {
     }
 }
 
-/// Exactly one field on 1.1, at most one on 1.0, and the same as in an absolute target.
-fn host<'a>(target: &'a str, version: Version, fields: RawFields<'a>) -> Result<&'a str, Reject> {
+/// Exactly one field on 1.1, at most one on 1.0, and the same as in an absolute target. ASCII.
+fn host<'a>(target: &'a [u8], version: Version, fields: RawFields<'a>) -> Result<&'a [u8], Reject> {
     let mut all = fields.all(Known::Host);
     let host = match (all.next(), all.next()) {
         (Some(host), None) => Some(host),
@@ -332,15 +378,20 @@ fn host<'a>(target: &'a str, version: Version, fields: RawFields<'a>) -> Result<
         (None, _) => return Err(Reject::bad("there is no Host")),
         (Some(_), Some(_)) => return Err(Reject::bad("there is more than one Host")),
     };
-    let text = host.map(std::str::from_utf8).transpose();
-    let text = text.ok().filter(|host| is_host(host.unwrap_or("").as_bytes()));
-    let host = text.ok_or(Reject::bad("Host is invalid"))?;
-    match (Parts::of("", target)?.authority, host) {
-        (Some(authority), Some(host)) if !authority.eq_ignore_ascii_case(host) => {
-            Err(Reject::bad("Host is not the host in the target"))
+    let (is_missing, host) = (host.is_none(), host.unwrap_or_default());
+    if !is_host(host) {
+        return Err(Reject::bad("Host is invalid"));
+    }
+    if target.starts_with(b"/") {
+        return Ok(host);
+    }
+    match Parts::of(b"", text_of(target)?)?.authority {
+        None => Ok(host),
+        Some(authority) if is_missing => Ok(authority.as_bytes()),
+        Some(authority) if authority.as_bytes().eq_ignore_ascii_case(host) => {
+            Ok(authority.as_bytes())
         }
-        (Some(authority), _) => Ok(authority),
-        (None, host) => Ok(host.unwrap_or("")),
+        Some(_) => Err(Reject::bad("Host is not the host in the target")),
     }
 }
 

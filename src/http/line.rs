@@ -1,5 +1,5 @@
 //! Lines of a head or of trailers: CRLF ends them, and nothing else does. They are kept in one
-//! text, without their ends, and with the places of their fields.
+//! text, with the places of their fields.
 
 use super::raw::{Known, Mark, RawField};
 use super::{Limits, Reject};
@@ -7,10 +7,12 @@ use super::{Limits, Reject};
 /// Collects the lines of one section, and counts what it takes.
 #[derive(Clone, Debug)]
 pub(super) struct Lines {
-    /// All lines so far, one directly behind the other.
+    /// All lines so far, as they came; the one under way without its end.
     pub(super) text: Vec<u8>,
     /// Where the fields stand in it.
     pub(super) marks: Vec<Mark>,
+    /// The bit of each meaning that a field has.
+    known: u16,
     /// Where the line under way begins.
     line: usize,
     after_cr: bool,
@@ -19,19 +21,22 @@ pub(super) struct Lines {
     limits: Limits,
 }
 
+/// The end of a line.
+pub(super) const CRLF: &[u8] = b"\r\n";
+
 const TOO_LONG: Reject = Reject { status: 431, reason: "fields are too long" };
 
 impl Lines {
     pub(super) fn new(limits: &Limits) -> Lines {
-        let (text, marks) = (Vec::new(), Vec::new());
-        Lines { text, marks, line: 0, after_cr: false, bytes: 0, limits: *limits }
+        let (text, marks, known) = (Vec::new(), Vec::new(), 0);
+        Lines { text, marks, known, line: 0, after_cr: false, bytes: 0, limits: *limits }
     }
 
     /// Begins another section in the same memory.
     pub(super) fn clear(&mut self) {
         self.text.clear();
         self.marks.clear();
-        (self.line, self.after_cr, self.bytes) = (0, false, 0);
+        (self.known, self.line, self.after_cr, self.bytes) = (0, 0, false, 0);
     }
 
     /// True when not one byte has come.
@@ -46,6 +51,7 @@ impl Lines {
 
     /// Goes on behind the line that has ended.
     pub(super) fn next_line(&mut self) {
+        self.text.extend_from_slice(CRLF);
         self.line = self.text.len();
     }
 
@@ -56,10 +62,40 @@ impl Lines {
             return 0;
         }
         let room = room.min(self.limits.head_bytes - self.bytes).min(bytes.len());
-        let run = bytes[..room].iter().position(|byte| is_control(*byte)).unwrap_or(room);
+        let run = plain_run(&bytes[..room]);
         self.text.extend_from_slice(&bytes[..run]);
         self.bytes += run;
         run
+    }
+
+    /// Takes the end of a line in one go, if that is what comes.
+    pub(super) fn take_end(&mut self, bytes: &[u8]) -> bool {
+        let has_room = self.limits.head_bytes - self.bytes >= CRLF.len();
+        let ends = is_end(bytes) && has_room && !self.after_cr;
+        self.bytes += if ends { CRLF.len() } else { 0 };
+        ends
+    }
+
+    /// Takes fields that are there as a whole, and the empty line behind them, in one go: how many
+    /// bytes, and whether that line was among them. Lines with bytes that have to be refused, or
+    /// beyond the limit, are left for `feed`.
+    pub(super) fn take_fields(&mut self, bytes: &[u8]) -> Result<(usize, bool), Reject> {
+        if self.after_cr || self.line < self.text.len() {
+            return Ok((0, false)); // within a line
+        }
+        let room = bytes.len().min(self.limits.head_bytes - self.bytes);
+        let (mut taken, mut ended) = (0, false);
+        while !ended && let Some(length) = whole_line(&bytes[taken..room]) {
+            let line = &bytes[taken..taken + length];
+            ended = line.is_empty();
+            if !ended {
+                self.add(field(line, self.line + taken)?)?;
+            }
+            taken += length + CRLF.len();
+        }
+        self.text.extend_from_slice(&bytes[..taken]);
+        (self.line, self.bytes) = (self.text.len(), self.bytes + taken);
+        Ok((taken, ended))
     }
 
     /// Takes one byte; true when it is the last of a line.
@@ -84,42 +120,130 @@ impl Lines {
 
     /// The line that has ended is a field.
     pub(super) fn take_field(&mut self) -> Result<(), Reject> {
-        let line = self.line();
-        if let [b' ' | b'\t', ..] = line {
-            return Err(Reject::bad("a folded field"));
-        }
-        let colon = line.iter().position(|byte| *byte == b':');
-        let colon = colon.ok_or(Reject::bad("a field without a colon"))?;
-        let (name, rest) = (&line[..colon], &line[colon + 1..]);
-        if !is_whole_token(name) {
-            return Err(Reject::bad("a field's name is no token"));
-        }
-        let blanks = rest.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
-        let (value, length) = (self.line + colon + 1 + blanks, trim(rest).len());
-        let name_at = self.line..self.line + colon;
-        let mark = Mark { name: name_at, value: value..value + length, known: Known::of(name) };
-        self.marks.push(mark);
+        let mark = field(self.line(), self.line)?;
+        self.add(mark)?;
         self.next_line();
-        if self.marks.len() > self.limits.fields {
-            return Err(Reject { status: 431, reason: "there are too many fields" });
-        }
         Ok(())
+    }
+
+    fn add(&mut self, mark: Mark) -> Result<(), Reject> {
+        self.known |= mark.known.bit();
+        self.marks.push(mark);
+        match self.marks.len() > self.limits.fields {
+            true => Err(Reject { status: 431, reason: "there are too many fields" }),
+            false => Ok(()),
+        }
     }
 
     /// The fields so far.
     pub(super) fn fields(&self) -> impl Iterator<Item = RawField<'_>> {
         self.marks.iter().map(|mark| mark.of(&self.text))
     }
+
+    /// The fields so far with this meaning: mostly there are none, which is known at once.
+    pub(super) fn fields_of(&self, known: Known) -> impl Iterator<Item = RawField<'_>> {
+        let all = if self.known & known.bit() == 0 { &[][..] } else { &self.marks };
+        all.iter().filter(move |mark| mark.known == known).map(|mark| mark.of(&self.text))
+    }
+}
+
+/// Where the parts of a field stand, whose line begins at `at` of a text.
+fn field(line: &[u8], at: usize) -> Result<Mark, Reject> {
+    if let [b' ' | b'\t', ..] = line {
+        return Err(Reject::bad("a folded field"));
+    }
+    let end = line.iter().position(|byte| !is_token(*byte)).unwrap_or(line.len());
+    if end == 0 || line.get(end) != Some(&b':') {
+        return Err(Reject::bad(match line.contains(&b':') {
+            true => "a field's name is no token",
+            false => "a field without a colon",
+        }));
+    }
+    let (name, rest) = (&line[..end], &line[end + 1..]);
+    let blanks = rest.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
+    let value = at + end + 1 + blanks;
+    let length = trim(&rest[blanks..]).len();
+    Ok(Mark { name: at..at + end, value: value..value + length, known: Known::of(name) })
+}
+
+/// What a byte may be part of, so that a look at one is a look into a table.
+static CLASSES: [u8; 256] = classes();
+const TOKEN: u8 = 1;
+const CONTROL: u8 = 2;
+const NAME: u8 = 4;
+
+const fn classes() -> [u8; 256] {
+    let (mut classes, mut byte) = ([0; 256], 0);
+    while byte < 256 {
+        if (byte as u8).is_ascii_alphanumeric() {
+            classes[byte] = TOKEN | NAME;
+        } else if (byte as u8).is_ascii_control() && byte as u8 != b'\t' {
+            classes[byte] = CONTROL;
+        }
+        byte += 1;
+    }
+    let classes = mark(classes, b"!#$%&'*+-.^_`|~", TOKEN);
+    mark(classes, b"-._~!$&'()*+,;=", NAME)
+}
+
+const fn mark(mut classes: [u8; 256], bytes: &[u8], class: u8) -> [u8; 256] {
+    let mut index = 0;
+    while index < bytes.len() {
+        classes[bytes[index] as usize] |= class;
+        index += 1;
+    }
+    classes
+}
+
+/// True when the end of a line comes first.
+fn is_end(bytes: &[u8]) -> bool {
+    matches!(bytes, [b'\r', b'\n', ..])
+}
+
+/// The length of the first line, if its end is there and nothing in it has to be refused.
+fn whole_line(bytes: &[u8]) -> Option<usize> {
+    let length = plain_run(bytes);
+    is_end(&bytes[length..]).then_some(length)
+}
+
+/// How many bytes there are before the first control character.
+fn plain_run(bytes: &[u8]) -> usize {
+    let mut run = 0;
+    for word in bytes.as_chunks::<8>().0 {
+        match unusual(u64::from_le_bytes(*word)) {
+            0 => run += 8,
+            bits => {
+                run += bits.trailing_zeros() as usize / 8;
+                break; // or else a tab
+            }
+        }
+    }
+    run + bytes[run..].iter().take_while(|byte| !is_control(**byte)).count()
+}
+
+/// The high bit of the first of eight bytes that is below a blank, or DEL; maybe those of later
+/// ones. It comes up where something is taken from less than that.
+fn unusual(word: u64) -> u64 {
+    const ONES: u64 = u64::MAX / 255;
+    let del = word ^ (ONES * 0x7f);
+    let below = word.wrapping_sub(ONES * 0x20) & !word;
+    let equal = del.wrapping_sub(ONES) & !del;
+    (below | equal) & (ONES * 0x80)
 }
 
 /// True for what may stand nowhere in a line.
 pub(crate) fn is_control(byte: u8) -> bool {
-    byte.is_ascii_control() && byte != b'\t'
+    CLASSES[byte as usize] & CONTROL != 0
 }
 
 /// True for the characters of methods and field names (RFC 9110, 5.6.2).
 pub(super) fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+    CLASSES[byte as usize] & TOKEN != 0
+}
+
+/// True for the characters of registered names, but for escapes (RFC 3986, 3.2.2).
+pub(super) fn is_of_name(byte: u8) -> bool {
+    CLASSES[byte as usize] & NAME != 0
 }
 
 /// True for a whole token.
@@ -133,4 +257,37 @@ pub(super) fn trim(mut text: &[u8]) -> &[u8] {
         text = rest;
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_ends_before_the_first_control_character() {
+        for byte in 0..=u8::MAX {
+            for neighbour in [b'a', b' ', b'\t', 0x80, 0xff] {
+                for at in 0..20 {
+                    let mut text = [neighbour; 20];
+                    text[at] = byte;
+                    let end = if is_control(byte) { at } else { text.len() };
+                    assert_eq!(plain_run(&text), end, "{byte:#x} at {at} in {neighbour:#x}");
+                    text[19] = b'\n';
+                    let end = if is_control(byte) { at } else { 19 };
+                    assert_eq!(plain_run(&text), end, "{byte:#x} at {at} before LF");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn classes_of_bytes() {
+        for byte in 0..=u8::MAX {
+            let letter = byte.is_ascii_alphanumeric();
+            let control = byte < b' ' && byte != b'\t' || byte == 0x7f;
+            assert_eq!(is_token(byte), letter || b"!#$%&'*+-.^_`|~".contains(&byte), "{byte:#x}");
+            assert_eq!(is_of_name(byte), letter || b"-._~!$&'()*+,;=".contains(&byte), "{byte:#x}");
+            assert_eq!(is_control(byte), control, "{byte:#x}");
+        }
+    }
 }

@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use super::line::{Lines, trim};
+use super::line::{CRLF, Lines, trim};
 
 /// Fields whose meaning matters to whoever passes a message on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,30 +22,33 @@ pub enum Known {
     Other,
 }
 
-const KNOWN: [(&[u8], Known); 10] = [
-    (b"connection", Known::Connection),
-    (b"content-length", Known::ContentLength),
-    (b"expect", Known::Expect),
-    (b"host", Known::Host),
-    (b"keep-alive", Known::KeepAlive),
-    (b"proxy-connection", Known::ProxyConnection),
-    (b"te", Known::Te),
-    (b"trailer", Known::Trailer),
-    (b"transfer-encoding", Known::TransferEncoding),
-    (b"upgrade", Known::Upgrade),
-];
-
 impl Known {
     /// What a field with this name means.
     pub fn of(name: &[u8]) -> Known {
-        let mut all = KNOWN.iter();
-        let same = all.find(|(known, _)| known.len() == name.len() && same(known, name));
-        same.map_or(Known::Other, |(_, known)| *known)
+        // No two of them have both length and first letter.
+        let first = name.first().map_or(0, u8::to_ascii_lowercase);
+        let (known, lower): (Known, &[u8]) = match (name.len(), first) {
+            (2, b't') => (Known::Te, b"te"),
+            (4, b'h') => (Known::Host, b"host"),
+            (6, b'e') => (Known::Expect, b"expect"),
+            (7, b't') => (Known::Trailer, b"trailer"),
+            (7, b'u') => (Known::Upgrade, b"upgrade"),
+            (10, b'c') => (Known::Connection, b"connection"),
+            (10, b'k') => (Known::KeepAlive, b"keep-alive"),
+            (14, b'c') => (Known::ContentLength, b"content-length"),
+            (16, b'p') => (Known::ProxyConnection, b"proxy-connection"),
+            (17, b't') => (Known::TransferEncoding, b"transfer-encoding"),
+            _ => return Known::Other,
+        };
+        let mut pairs = name.iter().zip(lower);
+        let is_same = pairs.all(|(byte, lower)| byte.to_ascii_lowercase() == *lower);
+        if is_same { known } else { Known::Other }
     }
-}
 
-fn same(known: &[u8], name: &[u8]) -> bool {
-    known.eq_ignore_ascii_case(name)
+    /// Its place in a set of them.
+    pub(super) fn bit(self) -> u16 {
+        1 << self as u16
+    }
 }
 
 /// Where a field stands.
@@ -65,6 +68,15 @@ pub struct RawField<'a> {
     pub value: &'a [u8],
     /// What it means.
     pub known: Known,
+}
+
+impl RawField<'_> {
+    /// Writes it in a line of its own.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        for part in [self.name, b": ", self.value, CRLF] {
+            out.extend_from_slice(part);
+        }
+    }
 }
 
 impl Mark {
@@ -88,9 +100,33 @@ impl<'a> RawFields<'a> {
         self.0.fields()
     }
 
+    /// Writes those that pass, each in a line of its own. What stands together goes together.
+    pub fn copy(self, out: &mut Vec<u8>, mut passes: impl FnMut(&RawField<'a>) -> bool) {
+        let (text, mut run) = (&self.0.text, 0..0);
+        for mark in &self.0.marks {
+            let field = mark.of(text);
+            if !passes(&field) {
+                continue;
+            }
+            let line = mark.name.start..mark.value.end + CRLF.len();
+            let is_usual = matches!(text[mark.name.end..mark.value.start], [b':', b' '])
+                && matches!(text[mark.value.end..line.end], [b'\r', b'\n']);
+            if is_usual && run.end == line.start {
+                run.end = line.end;
+                continue;
+            }
+            out.extend_from_slice(&text[run]);
+            run = if is_usual { line } else { 0..0 };
+            if !is_usual {
+                field.write(out);
+            }
+        }
+        out.extend_from_slice(&text[run]);
+    }
+
     /// The values of those with this meaning.
     pub fn all(self, known: Known) -> impl Iterator<Item = &'a [u8]> {
-        self.iter().filter(move |field| field.known == known).map(|field| field.value)
+        self.0.fields_of(known).map(|field| field.value)
     }
 
     /// The words of those with this meaning, which are lists.
@@ -99,7 +135,56 @@ impl<'a> RawFields<'a> {
     }
 
     /// True when a field with this meaning lists this word.
-    pub fn lists(self, known: Known, word: &str) -> bool {
-        self.words(known).any(|other| other.eq_ignore_ascii_case(word.as_bytes()))
+    pub fn lists(self, known: Known, word: &[u8]) -> bool {
+        let is_word = |other: &[u8]| trim(other).eq_ignore_ascii_case(word);
+        self.all(known).any(|value| value.split(|byte| *byte == b',').any(is_word))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{HeadReader, Limits};
+    use super::*;
+
+    #[test]
+    fn known_names() {
+        for (name, known) in [
+            ("Connection", Known::Connection),
+            ("CONTENT-LENGTH", Known::ContentLength),
+            ("expect", Known::Expect),
+            ("hOST", Known::Host),
+            ("Keep-Alive", Known::KeepAlive),
+            ("Proxy-Connection", Known::ProxyConnection),
+            ("TE", Known::Te),
+            ("Trailer", Known::Trailer),
+            ("Transfer-Encoding", Known::TransferEncoding),
+            ("Upgrade", Known::Upgrade),
+        ] {
+            assert_eq!(Known::of(name.as_bytes()), known, "{name}");
+            for at in 0..name.len() {
+                let mut other = name.as_bytes().to_vec();
+                other[at] ^= 0x10;
+                assert_eq!(Known::of(&other), Known::Other, "{name} with another byte at {at}");
+            }
+            assert_eq!(Known::of(&name.as_bytes()[1..]), Known::Other, "{name} cut");
+            assert_eq!(Known::of(format!("{name}s").as_bytes()), Known::Other, "{name} and more");
+        }
+        assert_eq!(Known::of(b""), Known::Other);
+    }
+
+    #[test]
+    fn fields_are_copied_as_they_are_or_put_in_order() {
+        let head = "GET / HTTP/1.1\r\nHost: a\r\nOdd:1\r\nB: 2 \r\nDrop: x\r\nC:\t3\r\nD: 4\r\n\
+                    E:\r\nDrop: y\r\nF: \r\nG: 5\r\n\r\n";
+        for cut in 0..head.len() {
+            let mut reader = HeadReader::new(&Limits::default());
+            let (early, late) = head.as_bytes().split_at(cut);
+            assert_eq!(reader.take(early), Ok((cut, None)));
+            assert!(matches!(reader.take(late), Ok((_, Some(_)))), "cut at {cut}");
+            let mut out = Vec::new();
+            reader.fields().copy(&mut out, |field| field.name != b"Drop");
+            let copied = "Host: a\r\nOdd: 1\r\nB: 2\r\nC: 3\r\nD: 4\r\nE: \r\nF: \r\nG: 5\r\n";
+            assert_eq!(String::from_utf8_lossy(&out), copied, "cut at {cut}");
+        }
     }
 }

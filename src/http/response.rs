@@ -66,6 +66,11 @@ impl AnswerReader {
         self.0.first_line().get(13..).unwrap_or_default()
     }
 
+    /// The status line with its end, once the head has ended.
+    pub fn whole_line(&self) -> &[u8] {
+        self.0.whole_first_line()
+    }
+
     /// The fields as they were written.
     pub fn fields(&self) -> RawFields<'_> {
         self.0.fields()

@@ -3,6 +3,7 @@
 use std::net::Ipv6Addr;
 
 use super::Reject;
+use super::line::is_of_name;
 
 /// A request target, taken apart and still encoded.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,7 +18,7 @@ pub struct Target {
 
 impl Target {
     /// Takes the target of a request line apart (RFC 9112, 3.2).
-    pub(super) fn parse(method: &str, text: &str) -> Result<Target, Reject> {
+    pub(super) fn parse(method: &[u8], text: &str) -> Result<Target, Reject> {
         let Parts { authority, path, query } = Parts::of(method, text)?;
         let own = |text: Option<&str>| text.map(str::to_owned);
         Ok(Target { authority: own(authority), path: path.to_owned(), query: own(query) })
@@ -42,14 +43,14 @@ pub(super) struct Parts<'a> {
 }
 
 impl Parts<'_> {
-    pub(super) fn of<'a>(method: &str, text: &'a str) -> Result<Parts<'a>, Reject> {
-        if method == "CONNECT" {
+    pub(super) fn of<'a>(method: &[u8], text: &'a str) -> Result<Parts<'a>, Reject> {
+        if method == b"CONNECT" {
             return Err(Reject { status: 501, reason: "CONNECT is not served" });
         }
-        if text == "*" && (method == "OPTIONS" || method.is_empty()) {
+        if text == "*" && (method == b"OPTIONS" || method.is_empty()) {
             return Ok(Parts { authority: None, path: "*", query: None });
         }
-        if text.contains('#') {
+        if text.as_bytes().contains(&b'#') {
             return Err(Reject::bad("a fragment in the target"));
         }
         let (authority, rest) = split(text)?;
@@ -103,29 +104,32 @@ fn hex(digits: &[u8]) -> Option<u8> {
 
 /// True for `uri-host [ ":" port ]`, also for nothing at all (RFC 9110, 7.2).
 pub(super) fn is_host(text: &[u8]) -> bool {
-    let Ok(text) = std::str::from_utf8(text) else { return false };
-    let (host, port) = match text.strip_prefix('[') {
-        Some(rest) => {
-            let Some((ip, port)) = rest.split_once(']') else { return false };
-            (ip.parse::<Ipv6Addr>().is_ok(), port)
-        }
-        None => {
-            let end = text.find(':').unwrap_or(text.len());
-            (is_name(&text.as_bytes()[..end]), &text[end..])
+    let end = |mark| text.iter().position(|byte| *byte == mark);
+    let (host, port) = match text {
+        [b'[', ..] => match end(b']') {
+            Some(end) => (is_ipv6(&text[1..end]), &text[end + 1..]),
+            None => return false,
+        },
+        _ => {
+            let (name, port) = text.split_at(end(b':').unwrap_or(text.len()));
+            (is_name(name), port)
         }
     };
-    let digits = if port.is_empty() { Some("") } else { port.strip_prefix(':') };
-    host && digits.is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))
+    let digits = if port.is_empty() { Some(port) } else { port.strip_prefix(b":") };
+    host && digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_digit))
+}
+
+fn is_ipv6(text: &[u8]) -> bool {
+    std::str::from_utf8(text).is_ok_and(|text| text.parse::<Ipv6Addr>().is_ok())
 }
 
 /// True for a registered name or an IPv4 address (RFC 3986, 3.2.2).
 fn is_name(mut text: &[u8]) -> bool {
     while let [first, rest @ ..] = text {
         text = rest;
-        let plain = first.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=".contains(first);
         if *first == b'%' && rest.get(..2).and_then(hex).is_some() {
             text = &rest[2..];
-        } else if !plain {
+        } else if !is_of_name(*first) {
             return false;
         }
     }
@@ -137,7 +141,7 @@ mod tests {
     use super::*;
 
     fn check(target: &str, expected: &str) {
-        let parsed = Target::parse("GET", target).and_then(|target| {
+        let parsed = Target::parse(b"GET", target).and_then(|target| {
             let segments = target.segments()?;
             Ok(format!("{:?} {segments:?} {:?}", target.authority, target.query))
         });
