@@ -102,7 +102,7 @@ fn no_upstream_is_told_in_its_order() {
     assert!(told.starts_with("HTTP/1.1 502 Bad Gateway\n"), "{told}");
     assert!(told.contains("\nConnection: close\n\nthe upstream cannot be reached"), "{told}");
     assert_eq!(end, Turn::Finish);
-    let done: Vec<u16> = down.take_done().map(|done| done.status).collect();
+    let done: Vec<u16> = std::iter::from_fn(|| down.take_done()).map(|done| done.status).collect();
     assert_eq!((done, ends.0.borrow().closing), (vec![429, 429, 502], true));
 }
 

@@ -5,7 +5,7 @@
 //!   \----> Own (due?) -----------/   \-----> Over          (the connection ends)
 //! ```
 
-use std::vec::Drain;
+use std::collections::VecDeque;
 
 use super::heads::{self, Goes, Out};
 use super::way::{Passed, Way};
@@ -48,19 +48,18 @@ pub struct Down {
     since: Time,
     /// Answers of the upstream so far.
     answers: u64,
-    done: Vec<Done>,
+    done: VecDeque<Done>,
     marks: Marks,
 }
 
 #[derive(Debug)]
-#[allow(clippy::large_enum_variant, reason = "a connection has one")]
 enum State {
     Next,
     /// An answer of our own waits for its time.
     Own(Time),
     Head,
     Delayed(Answered, Time),
-    Body(Passing),
+    Body(Box<Passing>),
     /// Nothing more comes out, until the client leaves.
     Hang,
     Over(Turn),
@@ -103,7 +102,7 @@ impl Default for Down {
             current: None,
             since: Time::ZERO,
             answers: 0,
-            done: Vec::new(),
+            done: VecDeque::new(),
             marks: Marks::default(),
         }
     }
@@ -148,9 +147,9 @@ impl Down {
         std::mem::take(&mut self.rest.0)
     }
 
-    /// The exchanges that ended since the last call.
-    pub fn take_done(&mut self) -> Drain<'_, Done> {
-        self.done.drain(..)
+    /// The next one of the exchanges that have ended.
+    pub fn take_done(&mut self) -> Option<Done> {
+        self.done.pop_front()
     }
 
     /// Which messages the bytes belong to that were put out since the last call.
@@ -196,7 +195,10 @@ impl Down {
                 self.held(work);
                 self.answer(answered, work)
             }
-            State::Body(passing) => self.body(passing, work),
+            State::Body(mut passing) => match self.body(&mut passing, work) {
+                Some(next) => next,
+                None => self.wait(State::Body(passing)),
+            },
             State::Hang => {
                 work.taken = work.bytes.len();
                 work.other.close(); // what still comes is read, so that its end is seen
@@ -311,7 +313,7 @@ impl Down {
         }
         let reply = reject.reply();
         let turn = self.reply(&reply, false, work);
-        if let Some(done) = self.done.last_mut() {
+        if let Some(done) = self.done.back_mut() {
             done.refused = Some(reject.reason);
         }
         turn
@@ -324,7 +326,7 @@ impl Down {
     /// The connection is over before what is under way and what waits is answered.
     pub fn leave(&mut self, other: &mut dyn Questions) {
         let status = match &self.state {
-            State::Body(Passing { to: To::Client(_), status, .. }) => *status,
+            State::Body(passing) if matches!(passing.to, To::Client(_)) => passing.status,
             _ => 0,
         };
         let current = self.current.take().map(|exchange| (exchange, status));
@@ -341,7 +343,7 @@ impl Down {
             if from != From::Again {
                 let (refused, ended_by_fault) = (None, false);
                 let done = Done { number, status, by_upstream, course, refused, ended_by_fault };
-                self.done.push(done);
+                self.done.push_back(done);
             }
         }
         match end {
@@ -356,7 +358,7 @@ impl Down {
     /// The exchange is over, and a fault ends the connection with it.
     fn end_by_fault(&mut self, status: u16, turn: Option<Turn>, work: &mut Work<'_>) -> Next {
         let next = self.finish_exchange(status, turn, work);
-        if let Some(done) = self.done.last_mut() {
+        if let Some(done) = self.done.back_mut() {
             done.ended_by_fault = true;
         }
         next
@@ -481,7 +483,11 @@ impl Down {
                 To::Client(way)
             }
         };
-        self.body(Passing { body, status, to, stays }, work)
+        let mut passing = Passing { body, status, to, stays };
+        match self.body(&mut passing, work) {
+            Some(next) => next,
+            None => self.wait(State::Body(Box::new(passing))),
+        }
     }
 
     fn break_answer(
@@ -507,20 +513,21 @@ impl Down {
         self.end_by_fault(status, Some(Turn::Finish), work)
     }
 
-    fn body(&mut self, mut passing: Passing, work: &mut Work<'_>) -> Next {
+    /// Passes on what is there; none while more of the body is to come.
+    fn body(&mut self, passing: &mut Passing, work: &mut Work<'_>) -> Option<Next> {
         let status = passing.status;
         if self.broken(work).is_some() {
-            return self.finish_exchange(status, Some(Turn::Close), work);
+            return Some(self.finish_exchange(status, Some(Turn::Close), work));
         }
         loop {
             let Ok((taken, data)) = passing.body.next(work.rest()) else {
-                return self.cut(&passing, work);
+                return Some(self.cut(passing, work));
             };
             work.taken += taken;
             if let To::Client(way) = &mut passing.to {
                 match way.pass(data, work.out) {
                     Passed::All => {}
-                    Passed::Cut => return self.end_by_fault(status, Some(way.cut()), work),
+                    Passed::Cut => return Some(self.end_by_fault(status, Some(way.cut()), work)),
                     Passed::Ended => {
                         way.finish(None, work.out);
                         passing.to = To::Nowhere(Then::Done(status));
@@ -528,15 +535,15 @@ impl Down {
                 }
             }
             if passing.body.is_done() {
-                return self.finish_body(passing, work);
+                return Some(self.finish_body(passing, work));
             }
             if data.is_empty() {
                 return match self.ended {
-                    None => self.wait(State::Body(passing)),
+                    None => None,
                     Some(Ended::Finished) if passing.body.is_endless() => {
-                        self.finish_body(passing, work)
+                        Some(self.finish_body(passing, work))
                     }
-                    Some(_) => self.cut(&passing, work),
+                    Some(_) => Some(self.cut(passing, work)),
                 };
             }
         }
@@ -553,8 +560,9 @@ impl Down {
         self.finish_exchange(passing.status, Some(turn), work)
     }
 
-    fn finish_body(&mut self, passing: Passing, work: &mut Work<'_>) -> Next {
+    fn finish_body(&mut self, passing: &mut Passing, work: &mut Work<'_>) -> Next {
         let Passing { body, status, to, stays } = passing;
+        let (status, stays) = (*status, *stays);
         let end = (!stays || self.current().is_last).then_some(Turn::Finish);
         match to {
             To::Client(way) if way.cuts => self.end_by_fault(status, Some(way.cut()), work),
@@ -562,8 +570,8 @@ impl Down {
                 way.finish(body.trailers(), work.out);
                 self.finish_exchange(status, end, work)
             }
-            To::Nowhere(Then::Done(status)) => self.finish_exchange(status, end, work),
-            To::Nowhere(Then::Reply(reply)) => self.reply(&reply, stays, work),
+            To::Nowhere(Then::Done(status)) => self.finish_exchange(*status, end, work),
+            To::Nowhere(Then::Reply(reply)) => self.reply(reply, stays, work),
             To::Nowhere(Then::Lose(Lose::Reset)) => self.end_by_fault(0, Some(Turn::Reset), work),
             To::Nowhere(Then::Lose(Lose::Close)) => self.end_by_fault(0, Some(Turn::Finish), work),
             To::Nowhere(Then::Lose(Lose::Hang)) => {

@@ -35,7 +35,7 @@ pub(super) struct Goes {
 pub(super) fn request(reader: &HeadReader, asked: &Asked, edits: &[Edit], out: &mut Vec<u8>) {
     out.extend_from_slice(reader.whole_line());
     let fields = reader.fields();
-    copy(fields, edits, out, |field| field.known == Known::ContentLength);
+    copy(fields, edits, true, out);
     if asked.framing == Framing::Chunked {
         line(out, b"Transfer-Encoding", b"chunked");
     }
@@ -78,7 +78,7 @@ pub(super) fn answer(
         Out::Chunked | Out::Raw => false,
     };
     let edits = course.map_or(&[][..], |course| &course.answer.edits);
-    copy(fields, edits, out, |field| field.known == Known::ContentLength && keeps_length);
+    copy(fields, edits, keeps_length, out);
     match body {
         Out::Length(length) if !keeps_length => {
             out.extend_from_slice(b"Content-Length: ");
@@ -132,36 +132,25 @@ fn status_line(status: u16, reason: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// Copies what is for the other end, edited. Of the framing, only what `own` says.
-fn copy(
-    fields: RawFields<'_>,
-    edits: &[Edit],
-    out: &mut Vec<u8>,
-    own: impl Fn(&RawField<'_>) -> bool,
-) {
-    let usual = |word: &[u8]| {
-        let words: [&[u8]; 4] = [b"keep-alive", b"close", b"upgrade", b"te"];
-        words.iter().any(|usual| word.eq_ignore_ascii_case(usual))
-    };
-    // Mostly it is one word.
-    let names_fields = fields.all(Known::Connection).any(|value| !usual(value))
-        && fields.words(Known::Connection).any(|word| !usual(word));
-    fields.copy(out, |field| {
-        let passes = match field.known {
+/// Copies what is for the other end, edited. Of the framing, a length if it `keeps` that.
+fn copy(fields: RawFields<'_>, edits: &[Edit], keeps: bool, out: &mut Vec<u8>) {
+    let names_fields = fields.connection().name_fields();
+    fields.copy(out, |place| {
+        let passes = match place.known() {
             Known::Connection
             | Known::KeepAlive
             | Known::ProxyConnection
             | Known::Te
             | Known::TransferEncoding
             | Known::Upgrade => false,
-            Known::ContentLength => own(field),
+            Known::ContentLength => keeps,
             // `Connection: host` must not take away where the message goes.
             Known::Host => true,
             Known::Expect | Known::Trailer | Known::Other => {
-                !(names_fields && fields.lists(Known::Connection, field.name))
+                !(names_fields && fields.lists(Known::Connection, place.field().name))
             }
         };
-        passes && !edits.iter().any(|edit| is_about(edit, field.name))
+        passes && !edits.iter().any(|edit| is_about(edit, place.field().name))
     });
     for (index, edit) in edits.iter().enumerate() {
         if let Edit::Set(name, value) = edit

@@ -80,7 +80,7 @@ impl Talk<'_> {
             }
             size = then;
             now = now + Span(100_000);
-            done.extend(down.take_done());
+            done.extend(std::iter::from_fn(|| down.take_done()));
             let after =
                 (client.input.len(), upstream.input.len(), client.out.len(), upstream.out.len());
             idle = if after == before { idle + 1 } else { 0 };

@@ -51,7 +51,6 @@ pub struct Up {
 }
 
 #[derive(Debug)]
-#[allow(clippy::large_enum_variant, reason = "a connection has one")]
 enum State {
     Head,
     /// Waits for room among those that wait for their answers.
@@ -59,7 +58,7 @@ enum State {
     Delayed(Asked, Option<Box<Course>>, [Time; 2]),
     /// Waits for room for its answer.
     Refused(Reject),
-    Body(Sending),
+    Body(Box<Sending>),
     Copies(Asked, Copies),
     /// Waits for what the upstream says to an upgrade.
     Asked,
@@ -204,7 +203,10 @@ impl Up {
                 self.begin(asked, course, work)
             }
             State::Refused(reject) => self.refused(reject, work),
-            State::Body(sending) => self.body(sending, work),
+            State::Body(mut sending) => match self.body(&mut sending, work) {
+                Some(next) => next,
+                None => self.wait_or_end(State::Body(sending)),
+            },
             State::Copies(asked, copies) => self.copies(asked, copies, work),
             State::Asked => match work.other.verdict() {
                 Some(true) => Some(Turn::Tunnel),
@@ -329,7 +331,11 @@ impl Up {
                 To::Upstream((again > 0).then(|| Copies { left: again, text: text() }), again > 0)
             }
         };
-        self.body(Sending { asked, body, to }, work)
+        let mut sending = Sending { asked, body, to };
+        match self.body(&mut sending, work) {
+            Some(next) => next,
+            None => self.wait_or_end(State::Body(Box::new(sending))),
+        }
     }
 
     fn exchange(&self, asked: &Asked, from: From) -> Exchange {
@@ -345,11 +351,12 @@ impl Up {
         }
     }
 
-    fn body(&mut self, mut sending: Sending, work: &mut Work<'_>) -> Next {
+    /// Passes on what is there; none while more of the body is to come.
+    fn body(&mut self, sending: &mut Sending, work: &mut Work<'_>) -> Option<Next> {
         loop {
             let (taken, data) = match sending.body.next(work.rest()) {
                 Ok(found) => found,
-                Err(reject) => return self.break_off(sending, reject, work),
+                Err(reject) => return Some(self.break_off(sending, reject, work)),
             };
             work.taken += taken;
             let from = work.out.len();
@@ -366,17 +373,17 @@ impl Up {
                 keep_copy(copies, &work.out[from..]);
             }
             if is_done {
-                return self.finish_request(sending, work);
+                return Some(self.finish_request(sending, work));
             }
             if data.is_empty() {
-                return self.wait_or_end(State::Body(sending));
+                return None;
             }
         }
     }
 
-    fn finish_request(&mut self, sending: Sending, work: &mut Work<'_>) -> Next {
+    fn finish_request(&mut self, sending: &mut Sending, work: &mut Work<'_>) -> Next {
         let asked = sending.asked;
-        match sending.to {
+        match std::mem::replace(&mut sending.to, To::Upstream(None, false)) {
             To::Nowhere(own) => {
                 let is_last = own.is_last;
                 work.other.give(*own);
@@ -425,9 +432,9 @@ impl Up {
     }
 
     /// The body of a request broke the rules.
-    fn break_off(&mut self, sending: Sending, reject: Reject, work: &mut Work<'_>) -> Next {
+    fn break_off(&mut self, sending: &Sending, reject: Reject, work: &mut Work<'_>) -> Next {
         work.taken = work.bytes.len();
-        match sending.to {
+        match &sending.to {
             To::Upstream(..) => work.other.break_off(Broken { number: self.number, reject }),
             To::Nowhere(_) => work.other.give(self.refusal(reject)),
         }

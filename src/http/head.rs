@@ -282,7 +282,7 @@ impl HeadReader {
         let framing = framing.unwrap_or(Framing::Length(0));
         let expects = version == Version::Http11 && fields.lists(Known::Expect, b"100-continue");
         let upgrade = version == Version::Http11
-            && fields.lists(Known::Connection, b"upgrade")
+            && fields.connection().upgrades()
             && fields.all(Known::Upgrade).next().is_some();
         Ok(Asked {
             keep_alive: keeps(version, fields),
@@ -318,9 +318,9 @@ impl HeadReader {
 pub(super) fn keeps(version: Version, fields: RawFields<'_>) -> bool {
     let keeps = match version {
         Version::Http11 => true,
-        Version::Http10 => fields.lists(Known::Connection, b"keep-alive"),
+        Version::Http10 => fields.connection().keeps_alive(),
     };
-    keeps && !fields.lists(Known::Connection, b"close")
+    keeps && !fields.connection().closes()
 }
 
 /// Whether it is one.

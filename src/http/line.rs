@@ -1,7 +1,7 @@
 //! Lines of a head or of trailers: CRLF ends them, and nothing else does. They are kept in one
 //! text, with the places of their fields.
 
-use super::raw::{Known, Mark, RawField};
+use super::raw::{Known, Mark, RawField, Words};
 use super::{Limits, Reject};
 
 /// Collects the lines of one section, and counts what it takes.
@@ -13,6 +13,8 @@ pub(super) struct Lines {
     pub(super) marks: Vec<Mark>,
     /// The bit of each meaning that a field has.
     known: u16,
+    /// The words of all fields `Connection`.
+    pub(super) words: Words,
     /// Where the line under way begins.
     line: usize,
     after_cr: bool,
@@ -28,15 +30,24 @@ const TOO_LONG: Reject = Reject { status: 431, reason: "fields are too long" };
 
 impl Lines {
     pub(super) fn new(limits: &Limits) -> Lines {
-        let (text, marks, known) = (Vec::new(), Vec::new(), 0);
-        Lines { text, marks, known, line: 0, after_cr: false, bytes: 0, limits: *limits }
+        Lines {
+            text: Vec::new(),
+            marks: Vec::new(),
+            known: 0,
+            words: Words::default(),
+            line: 0,
+            after_cr: false,
+            bytes: 0,
+            limits: *limits,
+        }
     }
 
     /// Begins another section in the same memory.
     pub(super) fn clear(&mut self) {
         self.text.clear();
         self.marks.clear();
-        (self.known, self.line, self.after_cr, self.bytes) = (0, 0, false, 0);
+        (self.known, self.words) = (0, Words::default());
+        (self.line, self.after_cr, self.bytes) = (0, false, 0);
     }
 
     /// True when not one byte has come.
@@ -128,6 +139,7 @@ impl Lines {
 
     fn add(&mut self, mark: Mark) -> Result<(), Reject> {
         self.known |= mark.known.bit();
+        self.words.add(mark.words);
         self.marks.push(mark);
         match self.marks.len() > self.limits.fields {
             true => Err(Reject { status: 431, reason: "there are too many fields" }),
@@ -149,21 +161,42 @@ impl Lines {
 
 /// Where the parts of a field stand, whose line begins at `at` of a text.
 fn field(line: &[u8], at: usize) -> Result<Mark, Reject> {
-    if let [b' ' | b'\t', ..] = line {
-        return Err(Reject::bad("a folded field"));
+    let name = line.iter().position(|byte| !is_token(*byte)).unwrap_or(line.len());
+    if name == 0 || line.get(name) != Some(&b':') {
+        return Err(no_field(line));
     }
-    let end = line.iter().position(|byte| !is_token(*byte)).unwrap_or(line.len());
-    if end == 0 || line.get(end) != Some(&b':') {
-        return Err(Reject::bad(match line.contains(&b':') {
-            true => "a field's name is no token",
-            false => "a field without a colon",
-        }));
+    let (mut start, mut end) = (name + 1, line.len());
+    while start < end && is_blank(line[start]) {
+        start += 1;
     }
-    let (name, rest) = (&line[..end], &line[end + 1..]);
-    let blanks = rest.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
-    let value = at + end + 1 + blanks;
-    let length = trim(&rest[blanks..]).len();
-    Ok(Mark { name: at..at + end, value: value..value + length, known: Known::of(name) })
+    while start < end && is_blank(line[end - 1]) {
+        end -= 1;
+    }
+    let known = Known::of(&line[..name]);
+    Ok(Mark {
+        name: at..at + name,
+        value: at + start..at + end,
+        known,
+        words: match known {
+            Known::Connection => Words::of(&line[start..end]),
+            _ => Words::default(),
+        },
+        is_plain: (start, end) == (name + 2, line.len()) && line[name + 1] == b' ',
+    })
+}
+
+/// What is wrong with a line that is no field.
+#[cold]
+fn no_field(line: &[u8]) -> Reject {
+    Reject::bad(match line {
+        [b' ' | b'\t', ..] => "a folded field",
+        _ if line.contains(&b':') => "a field's name is no token",
+        _ => "a field without a colon",
+    })
+}
+
+fn is_blank(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t')
 }
 
 /// What a byte may be part of, so that a look at one is a look into a table.

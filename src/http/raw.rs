@@ -57,6 +57,60 @@ pub(super) struct Mark {
     pub(super) name: Range<usize>,
     pub(super) value: Range<usize>,
     pub(super) known: Known,
+    /// Of a field `Connection`.
+    pub(super) words: Words,
+    /// It is written as `name: value`.
+    pub(super) is_plain: bool,
+}
+
+/// What the words of a field `Connection` are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Words(u8);
+
+const CLOSE: u8 = 1;
+const KEEP_ALIVE: u8 = 2;
+const UPGRADE: u8 = 4;
+const NAME: u8 = 8;
+
+impl Words {
+    /// Those of a list.
+    pub(super) fn of(list: &[u8]) -> Words {
+        let word = |word: &[u8]| match word.len() {
+            5 if word.eq_ignore_ascii_case(b"close") => CLOSE,
+            10 if word.eq_ignore_ascii_case(b"keep-alive") => KEEP_ALIVE,
+            7 if word.eq_ignore_ascii_case(b"upgrade") => UPGRADE,
+            2 if word.eq_ignore_ascii_case(b"te") => 0, // it is for one hop anyway
+            _ => NAME,
+        };
+        match word(list) {
+            NAME => Words(list.split(|byte| *byte == b',').fold(0, |all, one| all | word(trim(one)))),
+            alone => Words(alone),
+        }
+    }
+
+    pub(super) fn add(&mut self, more: Words) {
+        self.0 |= more.0;
+    }
+
+    /// The connection ends behind the message.
+    pub fn closes(self) -> bool {
+        self.0 & CLOSE != 0
+    }
+
+    /// It stays open, as is to be said on HTTP/1.0.
+    pub fn keeps_alive(self) -> bool {
+        self.0 & KEEP_ALIVE != 0
+    }
+
+    /// Another protocol is to be spoken.
+    pub fn upgrades(self) -> bool {
+        self.0 & UPGRADE != 0
+    }
+
+    /// There are others, which are names of fields.
+    pub fn name_fields(self) -> bool {
+        self.0 & NAME != 0
+    }
 }
 
 /// A field as it was written.
@@ -86,6 +140,25 @@ impl Mark {
     }
 }
 
+/// Where a field stands.
+#[derive(Clone, Copy, Debug)]
+pub struct Place<'a> {
+    text: &'a [u8],
+    mark: &'a Mark,
+}
+
+impl<'a> Place<'a> {
+    /// What it means.
+    pub fn known(&self) -> Known {
+        self.mark.known
+    }
+
+    /// The field itself.
+    pub fn field(&self) -> RawField<'a> {
+        self.mark.of(self.text)
+    }
+}
+
 /// The fields of a section that was read.
 #[derive(Clone, Copy, Debug)]
 pub struct RawFields<'a>(&'a Lines);
@@ -101,37 +174,35 @@ impl<'a> RawFields<'a> {
     }
 
     /// Writes those that pass, each in a line of its own. What stands together goes together.
-    pub fn copy(self, out: &mut Vec<u8>, mut passes: impl FnMut(&RawField<'a>) -> bool) {
-        let (text, mut run) = (&self.0.text, 0..0);
+    pub fn copy(self, out: &mut Vec<u8>, mut passes: impl FnMut(&Place<'a>) -> bool) {
+        let (text, mut run) = (&*self.0.text, 0..0);
         for mark in &self.0.marks {
-            let field = mark.of(text);
-            if !passes(&field) {
+            let place = Place { text, mark };
+            if !passes(&place) {
                 continue;
             }
             let line = mark.name.start..mark.value.end + CRLF.len();
-            let is_usual = matches!(text[mark.name.end..mark.value.start], [b':', b' '])
-                && matches!(text[mark.value.end..line.end], [b'\r', b'\n']);
-            if is_usual && run.end == line.start {
+            if mark.is_plain && run.end == line.start {
                 run.end = line.end;
                 continue;
             }
             out.extend_from_slice(&text[run]);
-            run = if is_usual { line } else { 0..0 };
-            if !is_usual {
-                field.write(out);
+            run = if mark.is_plain { line } else { 0..0 };
+            if !mark.is_plain {
+                place.field().write(out);
             }
         }
         out.extend_from_slice(&text[run]);
     }
 
+    /// The words of those that say how the connection goes on.
+    pub fn connection(self) -> Words {
+        self.0.words
+    }
+
     /// The values of those with this meaning.
     pub fn all(self, known: Known) -> impl Iterator<Item = &'a [u8]> {
         self.0.fields_of(known).map(|field| field.value)
-    }
-
-    /// The words of those with this meaning, which are lists.
-    pub fn words(self, known: Known) -> impl Iterator<Item = &'a [u8]> {
-        self.all(known).flat_map(|value| value.split(|byte| *byte == b',')).map(trim)
     }
 
     /// True when a field with this meaning lists this word.
@@ -182,7 +253,7 @@ mod tests {
             assert_eq!(reader.take(early), Ok((cut, None)));
             assert!(matches!(reader.take(late), Ok((_, Some(_)))), "cut at {cut}");
             let mut out = Vec::new();
-            reader.fields().copy(&mut out, |field| field.name != b"Drop");
+            reader.fields().copy(&mut out, |place| place.field().name != b"Drop");
             let copied = "Host: a\r\nOdd: 1\r\nB: 2\r\nC: 3\r\nD: 4\r\nE: \r\nF: \r\nG: 5\r\n";
             assert_eq!(String::from_utf8_lossy(&out), copied, "cut at {cut}");
         }

@@ -177,13 +177,12 @@ impl Half {
         }
     }
 
-    /// The exchanges that ended since the last call.
-    pub fn take_done(&mut self) -> impl Iterator<Item = Done> {
-        let done = match self {
+    /// The next one of the exchanges that have ended.
+    pub fn take_done(&mut self) -> Option<Done> {
+        match self {
             Half::Up(..) => None,
-            Half::Down(down, _) => Some(down.take_done()),
-        };
-        done.into_iter().flatten()
+            Half::Down(down, _) => down.take_done(),
+        }
     }
 
     /// Which messages the bytes belong to that were put out since the last call.

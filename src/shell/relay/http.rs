@@ -181,8 +181,7 @@ impl Flow<'_> {
 
     /// Tells and counts the exchanges that are over.
     pub(super) fn tell_done(&mut self) {
-        let Some(half) = &mut self.half else { return };
-        for done in half.take_done() {
+        while let Some(done) = self.half.as_mut().and_then(|half| half.take_done()) {
             let decided = done.course.as_ref().map_or(&[][..], |course| &course.decided);
             let route = self.link.route();
             route.counters().answered(done.status, done.by_upstream);
