@@ -94,15 +94,15 @@ impl Lines {
         if self.after_cr || self.line < self.text.len() {
             return Ok((0, false)); // within a line
         }
-        let room = bytes.len().min(self.limits.head_bytes - self.bytes);
+        let mut rest = &bytes[..bytes.len().min(self.limits.head_bytes - self.bytes)];
         let (mut taken, mut ended) = (0, false);
-        while !ended && let Some(length) = whole_line(&bytes[taken..room]) {
-            let line = &bytes[taken..taken + length];
+        while !ended && let Some((line, after)) = whole_line(rest) {
             ended = line.is_empty();
             if !ended {
                 self.add(field(line, self.line + taken)?)?;
             }
-            taken += length + CRLF.len();
+            taken += line.len() + CRLF.len();
+            rest = after;
         }
         self.text.extend_from_slice(&bytes[..taken]);
         (self.line, self.bytes) = (self.text.len(), self.bytes + taken);
@@ -161,8 +161,11 @@ impl Lines {
 
 /// Where the parts of a field stand, whose line begins at `at` of a text.
 fn field(line: &[u8], at: usize) -> Result<Mark, Reject> {
-    let name = line.iter().position(|byte| !is_token(*byte)).unwrap_or(line.len());
-    if name == 0 || line.get(name) != Some(&b':') {
+    let mut name = 0;
+    while name < line.len() && is_token(line[name]) {
+        name += 1;
+    }
+    if name == 0 || name == line.len() || line[name] != b':' {
         return Err(no_field(line));
     }
     let (mut start, mut end) = (name + 1, line.len());
@@ -233,10 +236,13 @@ fn is_end(bytes: &[u8]) -> bool {
     matches!(bytes, [b'\r', b'\n', ..])
 }
 
-/// The length of the first line, if its end is there and nothing in it has to be refused.
-fn whole_line(bytes: &[u8]) -> Option<usize> {
-    let length = plain_run(bytes);
-    is_end(&bytes[length..]).then_some(length)
+/// The first line and what follows its end, if that is there and nothing in it has to be refused.
+fn whole_line(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (line, rest) = bytes.split_at(plain_run(bytes));
+    match rest {
+        [b'\r', b'\n', after @ ..] => Some((line, after)),
+        _ => None,
+    }
 }
 
 /// How many bytes there are before the first control character.
@@ -251,7 +257,10 @@ fn plain_run(bytes: &[u8]) -> usize {
             }
         }
     }
-    run + bytes[run..].iter().take_while(|byte| !is_control(**byte)).count()
+    while run < bytes.len() && !is_control(bytes[run]) {
+        run += 1;
+    }
+    run
 }
 
 /// The high bit of the first of eight bytes that is below a blank, or DEL; maybe those of later
