@@ -380,3 +380,24 @@ fn messages_are_marked_as_far_as_it_matters() {
     assert_eq!(told(down.take_marks(), answer.len()), [(1, Some(2)), (2, None), (4, Some(5))]);
     assert!(up.take_marks().is_empty() && down.take_marks().is_empty());
 }
+
+/// A request that is held, or read for an answer of our own, is told when the connection ends.
+#[test]
+fn what_is_left_is_told() {
+    let delayed = Course { delay: Span::from_ms(50), ..Course::default() };
+    let waiting = aborted(Abort::Reply(Reply::new(429), Span::ZERO));
+    let post = "POST / HTTP/1.1\nHost: a\nContent-Length: 5\n\nab";
+    for (request, course) in [(GET, delayed), (post, waiting)] {
+        let ends = Ends::default();
+        ends.0.borrow_mut().courses = [Some(course.clone())].into();
+        let mut up = Up::new(Span::from_ms(1));
+        let turn = up.turn(&crlf(request), Time::ZERO, &mut ends.clone(), &mut Vec::new());
+        assert_eq!((turn, up.take_done().map(|done| done.number)), (Turn::Wait, None));
+        up.leave(Time::ZERO + Span::from_ms(20));
+        let done = up.take_done().expect("it was decided on");
+        assert_eq!((done.number, done.status, done.by_upstream), (1, 0, false));
+        let held = if course.abort.is_none() { Span::from_ms(20) } else { Span::ZERO };
+        assert_eq!(done.course.map(|course| course.held), Some(held));
+        assert!(up.take_done().is_none(), "told once");
+    }
+}

@@ -3,6 +3,13 @@
 use crate::dice::{Dice, Key};
 use crate::fault::course::{Corruption, CorruptionKind};
 
+/// What `Malformed::Garbage` sends in the place of an answer.
+pub(super) const GARBAGE: &[u8] = b"\x00\xff\x15\x03 chaos \xfe\x80\r\n\x00\x01\r\n\r\n";
+
+/// What `Malformed::Chunk` sends in the place of the first chunk. It begins with no hexadecimal
+/// digit: "chaos" would be twelve bytes to whoever stops at the first letter that is none.
+pub(super) const NO_CHUNK: &[u8] = b"no chunk\r\n";
+
 /// One byte in so many has another value; at least one of a body.
 const BLOCK_BYTES: u64 = 256;
 

@@ -7,6 +7,7 @@
 
 use std::collections::VecDeque;
 
+use super::damage::{GARBAGE, NO_CHUNK};
 use super::heads::{self, Goes, Out};
 use super::way::{Passed, Way};
 use super::{Broken, Done, Ended, Exchange, From, LIMITS, Mark, Marks, Rest, Turn, Upstream};
@@ -582,13 +583,6 @@ impl Down {
         }
     }
 }
-
-/// What `Malformed::Garbage` sends in the place of an answer.
-const GARBAGE: &[u8] = b"\x00\xff\x15\x03 chaos \xfe\x80\r\n\x00\x01\r\n\r\n";
-
-/// What `Malformed::Chunk` sends in the place of the first chunk. It begins with no hexadecimal
-/// digit: "chaos" would be twelve bytes to whoever stops at the first letter that is none.
-const NO_CHUNK: &[u8] = b"no chunk\r\n";
 
 /// What is to be done with the bytes of one turn.
 struct Work<'a> {

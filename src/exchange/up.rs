@@ -7,7 +7,7 @@
 //! ```
 
 use super::{
-    Broken, COPY_BYTES_MAX, Ended, Exchange, From, LIMITS, Mark, Marks, Rest, Turn, heads,
+    Broken, COPY_BYTES_MAX, Done, Ended, Exchange, From, LIMITS, Mark, Marks, Rest, Turn, heads,
 };
 use crate::fault::course::{Abort, Course};
 use crate::http::{Asked, BodyReader, Framing, HeadReader, Reject, Version};
@@ -48,6 +48,8 @@ pub struct Up {
     /// When the head under way is too late.
     late: Time,
     marks: Marks,
+    /// A request that went nowhere.
+    left: Option<Done>,
 }
 
 #[derive(Debug)]
@@ -103,6 +105,7 @@ impl Up {
             head_span,
             late: Time::NEVER,
             marks: Marks::default(),
+            left: None,
         }
     }
 
@@ -151,6 +154,28 @@ impl Up {
     pub fn lose_upstream(&mut self) {
         self.state = State::Last;
         self.late = Time::NEVER;
+    }
+
+    /// The connection is over. What was decided for a request that is still here was done so far.
+    pub fn leave(&mut self, now: Time) {
+        let exchange = match std::mem::replace(&mut self.state, State::Last) {
+            State::Delayed(asked, Some(mut course), [since, _]) => {
+                course.held = now - since;
+                let nobody = From::Proxy(now);
+                Exchange { course: Some(course), ..self.exchange(&asked, nobody) }
+            }
+            State::Body(sending) => match sending.to {
+                To::Nowhere(own) => *own,
+                To::Upstream(..) => return, // the other half has it
+            },
+            _ => return,
+        };
+        self.left = exchange.cut(0);
+    }
+
+    /// The request that was left, once.
+    pub fn take_done(&mut self) -> Option<Done> {
+        self.left.take()
     }
 
     /// What was given and not taken, for a tunnel.

@@ -83,7 +83,9 @@ impl Words {
             _ => NAME,
         };
         match word(list) {
-            NAME => Words(list.split(|byte| *byte == b',').fold(0, |all, one| all | word(trim(one)))),
+            NAME => {
+                Words(list.split(|byte| *byte == b',').fold(0, |all, one| all | word(trim(one))))
+            }
             alone => Words(alone),
         }
     }

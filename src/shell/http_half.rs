@@ -180,7 +180,7 @@ impl Half {
     /// The next one of the exchanges that have ended.
     pub fn take_done(&mut self) -> Option<Done> {
         match self {
-            Half::Up(..) => None,
+            Half::Up(up, _) => up.take_done(),
             Half::Down(down, _) => down.take_done(),
         }
     }
@@ -247,7 +247,10 @@ impl Half {
     /// have to look how the connection stands.
     pub fn leave(&mut self, link: &Link) {
         match self {
-            Half::Up(_, asking) => asking.shared.ring_down(link),
+            Half::Up(up, asking) => {
+                up.leave(link.clock.now());
+                asking.shared.ring_down(link);
+            }
             Half::Down(down, answering) => {
                 down.leave(&mut Answer { answering, link });
                 answering.shared.ring_up(link);

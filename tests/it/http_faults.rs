@@ -8,7 +8,7 @@ use std::time::Instant;
 use chaos_proxy::http::{Manner, Reply};
 
 use crate::http_route::{ok, told, web};
-use crate::support::{End, Proxy, assert_took, each, eventually, expect, read_all, receive};
+use crate::support::{End, Proxy, assert_took, each, eventually, expect, read_all, receive, reset};
 use crate::upstreams::Upstream;
 
 /// An http route with this one fault.
@@ -87,6 +87,23 @@ fn delays_once_per_request() {
             assert!(proxy.wait_for("answered").number("actual_ms") >= 60.0, "{phase}");
         }
     });
+}
+
+/// What was held is told, also when nobody waits for it any more.
+#[test]
+fn a_held_request_whose_client_leaves_is_told() {
+    let upstream = web(told);
+    let match_ = r#""match": {"path": "/held"}"#;
+    let proxy = route(&upstream, &format!(r#""type": "http_delay", "latency": 60000, {match_}"#));
+    let mut client = proxy.connect();
+    client.write_all([GET, &GET.replace("/a", "/held")].concat().as_bytes()).unwrap();
+    expect(&client, "HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nGET /a 0"); // both were read
+    reset(client);
+    let held = proxy.wait_for("answered");
+    assert_eq!((held.number("req"), held.number("status")), (2.0, 0.0));
+    assert!(held.number("actual_ms") < 60_000.0);
+    proxy.balanced();
+    assert_eq!(upstream.outcome(), 1, "requests that went to the upstream");
 }
 
 #[test]
