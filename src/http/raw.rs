@@ -246,6 +246,27 @@ mod tests {
     }
 
     #[test]
+    fn words_of_connection() {
+        for (list, words) in [
+            ("close", CLOSE),
+            ("Keep-Alive", KEEP_ALIVE),
+            ("TE", 0),
+            ("te,Upgrade", UPGRADE),
+            ("\tupgrade , CLOSE\t", UPGRADE | CLOSE),
+            ("keep-alive, X-Mine", KEEP_ALIVE | NAME),
+            ("closes", NAME),
+            ("clos", NAME),
+            ("close upgrade", NAME),
+            ("close,", CLOSE | NAME), // an empty word: no field has that name
+        ] {
+            assert_eq!(Words::of(list.as_bytes()), Words(words), "{list:?}");
+        }
+        let mut all = Words::of(b"close");
+        all.add(Words::of(b"te, a"));
+        assert_eq!(all, Words(CLOSE | NAME));
+    }
+
+    #[test]
     fn fields_are_copied_as_they_are_or_put_in_order() {
         let head = "GET / HTTP/1.1\r\nHost: a\r\nOdd:1\r\nB: 2 \r\nDrop: x\r\nC:\t3\r\nD: 4\r\n\
                     E:\r\nDrop: y\r\nF: \r\nG: 5\r\n\r\n";
