@@ -387,13 +387,19 @@ fn what_is_left_is_told() {
     let delayed = Course { delay: Span::from_ms(50), ..Course::default() };
     let waiting = aborted(Abort::Reply(Reply::new(429), Span::ZERO));
     let post = "POST / HTTP/1.1\nHost: a\nContent-Length: 5\n\nab";
-    for (request, course) in [(GET, delayed), (post, waiting)] {
+    let cases = [(GET, &delayed, false), (GET, &delayed, true), (post, &waiting, false)];
+    for (request, course, closing) in cases {
         let ends = Ends::default();
         ends.0.borrow_mut().courses = [Some(course.clone())].into();
         let mut up = Up::new(Span::from_ms(1));
         let turn = up.turn(&crlf(request), Time::ZERO, &mut ends.clone(), &mut Vec::new());
         assert_eq!((turn, up.take_done().map(|done| done.number)), (Turn::Wait, None));
-        up.leave(Time::ZERO + Span::from_ms(20));
+        let later = Time::ZERO + Span::from_ms(20);
+        if closing {
+            ends.0.borrow_mut().closing = true; // the answer before was the last one
+            up.turn(&[], later, &mut ends.clone(), &mut Vec::new());
+        }
+        up.leave(later);
         let done = up.take_done().expect("it was decided on");
         assert_eq!((done.number, done.status, done.by_upstream), (1, 0, false));
         let held = if course.abort.is_none() { Span::from_ms(20) } else { Span::ZERO };

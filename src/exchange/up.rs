@@ -151,12 +151,12 @@ impl Up {
     }
 
     /// The upstream takes no more: what comes is thrown away, and the other half tells how it ends.
-    pub fn lose_upstream(&mut self) {
-        self.state = State::Last;
+    pub fn lose_upstream(&mut self, now: Time) {
+        self.leave(now);
         self.late = Time::NEVER;
     }
 
-    /// The connection is over. What was decided for a request that is still here was done so far.
+    /// No request goes on from here. What was decided for one that is here was done so far.
     pub fn leave(&mut self, now: Time) {
         let exchange = match std::mem::replace(&mut self.state, State::Last) {
             State::Delayed(asked, Some(mut course), [since, _]) => {
@@ -213,7 +213,7 @@ impl Up {
 
     fn step(&mut self, work: &mut Work<'_>) -> Next {
         if work.other.is_closing() {
-            self.lose_upstream();
+            self.lose_upstream(work.now);
         }
         match std::mem::replace(&mut self.state, State::Last) {
             State::Head => self.head(work),

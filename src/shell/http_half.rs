@@ -210,10 +210,10 @@ impl Half {
     }
 
     /// Its target takes no more. True when the other half will tell how the connection ends.
-    pub fn lose_target(&mut self) -> bool {
+    pub fn lose_target(&mut self, now: Time) -> bool {
         match self {
             Half::Up(up, _) => {
-                up.lose_upstream();
+                up.lose_upstream(now);
                 true
             }
             Half::Down(..) => false,

@@ -147,7 +147,8 @@ impl Flow<'_> {
 
     /// The target takes no more: on an http route the upstream may have said why.
     pub(super) fn lose_target(&mut self) -> Result<(), Over> {
-        if self.half.as_mut().is_some_and(|half| half.lose_target()) {
+        let now = self.link.clock.now();
+        if self.half.as_mut().is_some_and(|half| half.lose_target(now)) {
             self.pending = Pending::Nothing;
             (self.blocked, self.settled) = (false, false);
             return Ok(());
