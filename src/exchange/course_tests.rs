@@ -301,6 +301,33 @@ fn requests_are_sent_again() {
     assert_eq!((&*heard.client, heard.ends.1), (closing, Turn::Finish));
 }
 
+/// Whatever becomes of the answer to a copy: the client has its own, and gets no second one.
+#[test]
+fn a_copy_is_answered_badly() {
+    let malformed = "HTTP/1.1 200 OK\nContent-Length: 1\nContent-Length: 2\n\n";
+    let unasked = "HTTP/1.1 101 Switching Protocols\nUpgrade: a\n\n";
+    let no_body = "HTTP/1.1 200 OK\nTransfer-Encoding: chunked\n\nzz\n";
+    let cut = "HTTP/1.1 200 OK\nContent-Length: 5\n\nhe";
+    let all_ends = [None, Some(Ended::Finished), Some(Ended::Reset)];
+    let ends_by_itself = [malformed, unasked, no_body].map(|answer| (answer, &all_ends[..]));
+    let ends_with_upstream = [cut, "HTTP/1.1 20", ""].map(|answer| (answer, &all_ends[1..]));
+    for (answer, ends) in ends_by_itself.into_iter().chain(ends_with_upstream) {
+        for upstream_ends in ends {
+            let course = Course { duplicates: 1, ..Course::default() };
+            let talk = Talk {
+                client: &crlf(&GET.repeat(2)),
+                upstream: &crlf(&format!("{OK}{answer}")),
+                courses: vec![Some(course), None],
+                client_ends: None,
+                upstream_ends: *upstream_ends,
+            };
+            let heard = talk.hear();
+            assert_eq!((&*heard.client, heard.ends.1), (OK, Turn::Finish), "{answer}");
+            assert_eq!(heard.done, [(1, 200, true)], "{answer}");
+        }
+    }
+}
+
 /// A request that is longer than what is kept is sent once; one of just that length again.
 #[test]
 fn what_is_too_long_is_sent_once() {

@@ -307,13 +307,16 @@ impl Down {
     }
 
     /// A message broke the rules, or there was none: an answer that says so, and then the end.
+    /// Whoever has its answer gets no other one.
     fn refuse(&mut self, reject: Reject, work: &mut Work<'_>) -> Next {
+        if self.current().from == From::Again {
+            return self.finish_exchange(0, Some(Turn::Finish), work);
+        }
         let was_sent = work.other.upstream() == Upstream::Reached;
         if let Some(course) = self.current.as_mut().and_then(|own| own.course.as_mut()) {
             course.came_to_nothing(was_sent);
         }
-        let reply = reject.reply();
-        let turn = self.reply(&reply, false, work);
+        let turn = self.reply(&reject.reply(), false, work);
         if let Some(done) = self.done.back_mut() {
             done.refused = Some(reject.reason);
         }
@@ -347,13 +350,8 @@ impl Down {
                 self.done.push_back(done);
             }
         }
-        match end {
-            Some(turn) => self.over(turn, work),
-            None => {
-                self.state = State::Next;
-                None
-            }
-        }
+        self.state = State::Next;
+        end.and_then(|turn| self.over(turn, work))
     }
 
     /// The exchange is over, and a fault ends the connection with it.
@@ -397,13 +395,14 @@ impl Down {
     /// not told more than that, so that it may try again: the upstream may just have closed an
     /// idle connection.
     fn no_answer(&mut self, ended: Ended, work: &mut Work<'_>) -> Next {
-        if self.current().from == From::Upstream && self.answers == 0 {
+        if self.answers == 0 {
             return self.bad_gateway("the upstream closed the connection without an answer", work);
         }
         if !self.reader.is_untouched() {
             return self.bad_gateway("the upstream cut its answer short", work);
         }
-        let turn = if ended == Ended::Reset { Turn::Reset } else { Turn::Finish };
+        let is_reset = ended == Ended::Reset && self.current().from == From::Upstream;
+        let turn = if is_reset { Turn::Reset } else { Turn::Finish };
         self.finish_exchange(0, Some(turn), work)
     }
 
@@ -553,6 +552,7 @@ impl Down {
     /// The upstream has cut its answer; the client must not take what it has for all of it.
     fn cut(&mut self, passing: &Passing, work: &mut Work<'_>) -> Next {
         let turn = match (&passing.to, self.ended) {
+            (To::Nowhere(Then::Done(_)), _) => Turn::Finish, // it has all that it gets
             (To::Client(way), None | Some(Ended::Finished)) if way.framing != Out::Raw => {
                 Turn::Close
             }
