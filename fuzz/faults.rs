@@ -2,9 +2,13 @@
 //! kept, and with random ones.
 #![allow(dead_code, clippy::unwrap_used)] // each target uses one of them; a panic is a finding
 
+use std::sync::Arc;
+
 use chaos_proxy::config::read;
 use chaos_proxy::fault::attr::{Raw, Unit, Value};
-use chaos_proxy::fault::pipeline::{Owner, Pipeline};
+use chaos_proxy::fault::message::Message;
+use chaos_proxy::fault::passage::{Bearings, Drawn, Passage};
+use chaos_proxy::fault::pipeline::Owner;
 use chaos_proxy::fault::when::TRIGGERS;
 use chaos_proxy::fault::{ALL, Action, Direction, Kind, Level, Mode, Place, Sampling, Spec, Step};
 use chaos_proxy::units::{ByteCount, Rate, Ratio, Span, Time};
@@ -104,6 +108,9 @@ impl Tape<'_> {
         }
         let usual = self.next();
         if usual < 128 {
+            if usual < 64 {
+                spec.probability = self.share(); // where there are messages, it chooses
+            }
             return spec;
         }
         spec.probability = self.share();
@@ -124,35 +131,45 @@ impl Tape<'_> {
 const OPS_MAX: usize = 60;
 const STEPS_MAX: usize = 500_000;
 
-/// A pipeline and what is known of it: what came in, and what came out.
+/// A passage and what is known of it: what came in, and what came out.
 struct Story {
-    pipeline: Pipeline,
+    passage: Passage,
     specs: Vec<Spec>,
+    on_http: bool,
     now: Time,
     /// The byte that comes next, by its number; what it is and when it came, is its place here.
     came: Vec<Time>,
     left: Vec<(Time, u8)>,
+    messages: u64,
+    /// The target takes nothing: what came out last may still wait for it.
+    stalled: bool,
+    /// A close was planned for later, perhaps: it waits for no target.
+    may_cut: bool,
     has_changed_bytes: bool,
     finished: bool,
     ended: bool,
     steps: usize,
 }
 
-/// Any script of faults, bytes, times and changes: no panic; nothing is due early, times never go
-/// back, the order of the bytes stays, nothing is lost but what a fault says it took out, and an
-/// end is the last thing.
+/// Any script of faults, bytes, messages, stalls, times and changes: no panic; nothing is due
+/// early, times never go back, nothing is lost but what a fault says it took out; behind a byte
+/// that is lost nothing comes, a close that is due with bytes cuts none of them off, and an end is
+/// the last thing.
 pub(crate) fn script(bytes: &[u8]) {
     let mut tape = Tape(bytes);
     let specs = tape.faults();
-    let owner = OWNER;
-    let pipeline = Pipeline::for_direction(&owner, Direction::Downstream, &specs, Time::ZERO);
+    let on_http = bytes.len() % 2 == 1;
     let mut story = Story {
-        pipeline,
-        has_changed_bytes: changes_bytes(&specs),
+        passage: Passage::new(&bearings(on_http, &specs), Time::ZERO),
+        has_changed_bytes: has_one_of(&specs, &["corrupt"]),
+        may_cut: has_one_of(&specs, &CUTTING),
         specs,
+        on_http,
         now: Time::ZERO,
         came: Vec::new(),
         left: Vec::new(),
+        messages: 0,
+        stalled: false,
         finished: false,
         ended: false,
         steps: 0,
@@ -163,17 +180,30 @@ pub(crate) fn script(bytes: &[u8]) {
         }
         story.one_step(&mut tape);
     }
-    while let Some(due) = story.pipeline.next_due().filter(|_| !story.ended) {
-        story.until(due);
-    }
+    story.stalled = false;
+    story.until_nothing_is_planned();
     story.check();
+    // What is held for ever leaves when the faults go.
+    story.retune(Vec::new());
+    story.until_nothing_is_planned();
+    story.check();
+    let (came, left) = (story.came.len() as u64, story.left.len() as u64);
+    let missing = story.passage.swallowed_bytes();
+    assert!(story.ended || left + missing == came, "{left} left, {missing} missing of {came}");
 }
 
 const OWNER: Owner<'static> =
     Owner { seed: 42, route: "r", connection: 1, began: Time::ZERO, request: None };
 
-fn changes_bytes(specs: &[Spec]) -> bool {
-    specs.iter().any(|spec| spec.kind.name == "corrupt")
+/// Faults that may plan a close for later than the bytes before it.
+const CUTTING: [&str; 3] = ["hang", "lose_response", "timeout"];
+
+fn has_one_of(specs: &[Spec], names: &[&str]) -> bool {
+    specs.iter().any(|spec| names.contains(&spec.kind.name))
+}
+
+fn bearings(on_http: bool, faults: &[Spec]) -> Bearings<'_> {
+    Bearings { owner: &OWNER, direction: Direction::Downstream, on_http, faults }
 }
 
 impl Story {
@@ -184,20 +214,22 @@ impl Story {
                 let from = self.came.len();
                 self.came.resize(from + count, self.now);
                 let bytes = (from..from + count).map(byte).collect();
-                self.pipeline.push(Step { at: self.now, action: Action::Send(bytes) });
+                self.passage.push(Step { at: self.now, action: Action::Send(bytes) });
             }
             3 if !self.finished => {
                 let ends = [Action::Finish, Action::Finish, Action::Reset, Action::Close];
                 let action = ends[usize::from(tape.next()) % ends.len()].clone();
-                self.pipeline.push(Step { at: self.now, action });
-                self.finished = true;
+                self.passage.push(Step { at: self.now, action });
+                (self.finished, self.may_cut) = (true, true);
             }
             4 => self.retune(tape.faults()),
             5 => {
-                if let Some(due) = self.pipeline.next_due() {
+                if let Some(due) = self.next_due() {
                     self.until(due);
                 }
             }
+            6 if self.on_http && !self.finished => self.message(tape.next()),
+            7 if tape.next() < 128 => self.stalled = !self.stalled,
             _ => {
                 let spans = [0, 1_000, 300_000, 1_000_000, 7_000_000, 60_000_000, 5_000_000_000];
                 self.until(self.now + Span(tape.one(&spans)));
@@ -205,10 +237,47 @@ impl Story {
         }
     }
 
+    /// A message begins for which some of the faults were drawn that choose.
+    fn message(&mut self, chosen: u8) {
+        self.messages += 1;
+        let is_chosen = |at: usize| chosen & (1 << at) != 0;
+        let all = self.specs.iter().enumerate();
+        let faults: Vec<String> = all
+            .filter(|(at, spec)| spec.chooses() && is_chosen(*at))
+            .map(|(_, spec)| spec.name.clone())
+            .collect();
+        let number = self.messages;
+        let message = Message { request: "GET /".into(), occurrence: number, faults };
+        let drawn = Some(Drawn { number, message: Arc::new(message) });
+        let drawn = drawn.filter(|drawn| !drawn.message.faults.is_empty());
+        let at = bearings(self.on_http, &self.specs);
+        self.passage.turn_to(self.now, &at, drawn.as_ref());
+    }
+
+    fn next_due(&self) -> Option<Time> {
+        if self.stalled { self.passage.next_cut() } else { self.passage.next_due() }
+    }
+
+    fn until_nothing_is_planned(&mut self) {
+        while let Some(due) = self.next_due().filter(|_| !self.ended) {
+            self.until(due);
+        }
+    }
+
+    /// What comes out by now.
+    fn pop(&mut self) -> Option<Step> {
+        if !self.stalled {
+            return self.passage.pop_due(self.now);
+        }
+        let cut = self.passage.pop_due_cut(self.now)?;
+        assert!(self.may_cut || cut.action == Action::Reset, "cut off: {cut:?}");
+        Some(cut)
+    }
+
     /// What is due by `now` comes out.
     fn until(&mut self, now: Time) {
         self.now = self.now.max(now);
-        while let Some(step) = self.pipeline.pop_due(self.now).filter(|_| !self.ended) {
+        while let Some(step) = self.pop().filter(|_| !self.ended) {
             self.steps += 1;
             assert!(self.steps < STEPS_MAX, "it never ends");
             assert!(step.at <= self.now, "early: {step:?} at {:?}", self.now);
@@ -225,45 +294,24 @@ impl Story {
     }
 
     fn retune(&mut self, specs: Vec<Spec>) {
-        self.has_changed_bytes |= changes_bytes(&specs);
-        self.pipeline.retune(self.now, &OWNER, &specs);
+        self.has_changed_bytes |= has_one_of(&specs, &["corrupt"]);
+        self.may_cut |= has_one_of(&specs, &CUTTING);
+        self.passage.retune(self.now, &bearings(self.on_http, &specs));
         self.specs = specs;
     }
 
+    /// What left is the beginning of what came, and nothing of it left early.
     fn check(&self) {
-        let swallowed = self.pipeline.totals();
-        let swallowed: u64 =
-            swallowed.iter().map(|(spec, total)| taken_out(spec, total.swallowed_bytes)).sum();
-        let (came, left) = (self.came.len() as u64, self.left.len() as u64);
-        let kept = self.pipeline.queued_bytes() as u64;
-        assert!(left <= came, "{left} of {came} bytes left");
-        if !self.ended {
-            assert_eq!(left + kept + swallowed, came, "{left} {kept} {swallowed}");
-        }
-        if self.has_changed_bytes {
-            return;
-        }
-        // What left is what came, in order, with gaps where bytes were taken out; never early.
-        let mut place = 0;
-        for (at, value) in &self.left {
-            while byte(place) != *value {
-                place += 1;
-                assert!(place < self.came.len(), "a byte that never came, or in another order");
-            }
+        assert!(self.left.len() <= self.came.len(), "more than came");
+        for (place, (at, value)) in self.left.iter().enumerate() {
+            let is_it = self.has_changed_bytes || *value == byte(place);
+            assert!(is_it, "byte {place} is {value}: one before it is missing, or comes later");
             assert!(self.came[place] <= *at, "byte {place} left at {at:?}");
-            place += 1;
         }
-        let whole = swallowed == 0;
-        assert!(!whole || place as u64 == left, "a gap: {place} {left}");
     }
 }
 
 /// A value that tells bytes near each other apart.
 fn byte(place: usize) -> u8 {
     (place % 251) as u8
-}
-
-/// Bytes that a fault really took out: a shadow takes none.
-fn taken_out(spec: &Spec, swallowed: u64) -> u64 {
-    if spec.how.mode == Mode::Act { swallowed } else { 0 }
 }

@@ -21,6 +21,8 @@ pub mod lot;
 
 mod common;
 
+mod deed;
+
 mod stage;
 
 mod bandwidth;

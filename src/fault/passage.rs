@@ -13,6 +13,7 @@
 //! - Nothing overtakes: what comes behind a message waits until all of it has left its pipeline.
 //! - When the next message begins, what the faults of the last one planned for later is forgotten,
 //!   and where they have taken bytes out the connection ends.
+//! - An end that comes out of a message ends the connection: no later message is looked at.
 //! - On a live change both pipelines are retuned; a fault that was drawn for a message stays drawn.
 
 use std::borrow::Cow;
@@ -23,6 +24,7 @@ use super::lot::{Decision, Owner};
 use super::message::Message;
 use super::pipeline::{Effect, Pipeline, QUEUE_BYTES_MAX, STEP_OVERHEAD_BYTES, Total};
 use super::pipeline::{add_total, bound_totals, weight};
+use super::stage::{Author, is_end};
 use super::{Action, Direction, Place, Spec, Step};
 use crate::units::Time;
 
@@ -119,18 +121,31 @@ impl Passage {
     /// Lets go on what has left the pipeline of its message by `now`, and what waits behind it.
     fn settle(&mut self, now: Time) {
         loop {
-            if let Some(under) = &mut self.message {
-                while let Some(step) = under.pipeline.pop_due(now) {
-                    let delayed = under.pipeline.asked_for().is_some();
-                    self.ended_by_message |= under.pipeline.is_ended_by_fault();
-                    let arrived = if delayed { Time::ZERO } else { step.at };
-                    self.connection.push_from(arrived, step);
-                }
+            while let Some(step) = self.message.as_mut().and_then(|own| own.pipeline.pop_due(now)) {
+                self.pass_on(step);
             }
             match (self.waiting.front(), &self.message) {
                 (None, _) => return,
                 (Some(Waiting::Message(_)), Some(under)) if !under.pipeline.is_drained() => return,
                 _ => self.take_waiting(now),
+            }
+        }
+    }
+
+    /// Passes on what came out of the pipeline of its message; after an end, that is over.
+    fn pass_on(&mut self, step: Step) {
+        let Some(under) = self.message.take() else { return };
+        let arrived = if under.pipeline.asked_for().is_some() { Time::ZERO } else { step.at };
+        let ends = is_end(&step.action);
+        // An end that was planned for later waits for nothing, as one of the peer.
+        let is_settled = ends && under.pipeline.ended_by() == Author::Settled;
+        let author = if is_settled { Author::Settled } else { Author::Peer };
+        self.connection.push_from(arrived, (step, author));
+        match ends {
+            false => self.message = Some(under),
+            true => {
+                self.ended_by_message |= under.pipeline.is_ended_by_fault();
+                self.forget(under);
             }
         }
     }
@@ -144,7 +159,7 @@ impl Passage {
             Some(Waiting::Message(next)) => {
                 self.waiting_bytes -= STEP_OVERHEAD_BYTES;
                 self.leave(now);
-                self.message = next;
+                self.message = next.filter(|_| !self.connection.is_over());
                 if self.message.is_some() {
                     self.lead(Step { at: now, action: Action::Open });
                 }
@@ -157,9 +172,13 @@ impl Passage {
     fn leave(&mut self, now: Time) {
         let Some(mut under) = self.message.take() else { return };
         if let Some(action) = under.pipeline.removed() {
-            self.ended_by_message = true;
-            self.connection.push(Step { at: now, action });
+            self.connection.push_from(now, (Step { at: now, action }, Author::Settled));
         }
+        self.forget(under);
+    }
+
+    /// Keeps what its faults did alone.
+    fn forget(&mut self, mut under: Under) {
         self.swallowed += under.pipeline.swallowed_bytes();
         self.effects.extend(under.take_effects());
         for (spec, total) in under.pipeline.totals() {

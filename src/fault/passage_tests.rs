@@ -113,9 +113,32 @@ fn the_next_message_ends_what_the_faults_of_the_last_one_planned() {
     check(later, "0 message; 0 send a; 10 message f0; 20 send bc", "0 send a; 20 send b; 70 reset");
     // Bytes that are missing end the connection; no timer has to.
     let passage = check("timeout timeout=50 p=0.5", input, "10 close");
-    assert!(passage.is_ended_by_fault() && passage.swallowed_bytes() == 1);
+    assert!(passage.is_ended_by_fault());
+    assert_eq!(passage.swallowed_bytes(), 2, "one in the fault, one behind the end");
     check("timeout timeout=5 p=0.5", input, "5 close");
     check("slow_close delay=30 p=0.5", "0 message f0; 0 send a; 10 finish", "0 send a; 40 finish");
+}
+
+/// Whatever holds the end up: the next message waits for it, and does not pass behind it.
+#[test]
+fn an_end_that_is_settled_on_a_message_ends_the_connection() {
+    let limit = "limit_data bytes=2 p=0.5";
+    let input = "0 message f0,f1; 0 send abc; 10 message f0,f1; 10 send d; 300 send e";
+    let passage =
+        check(&format!("{limit} | latency latency=100 p=0.5"), input, "100 send ab; 100 close");
+    assert_eq!(passage.swallowed_bytes(), 2, "c, and d behind the end");
+    assert!(passage.is_ended_by_fault());
+    let nothing = "limit_data bytes=0 p=0.5 | hang for=100 p=0.5";
+    check(nothing, input, "100 close");
+    // Behind the end, faults of the connection may be of any length.
+    for seed in 0..50 {
+        let jitter = format!("{limit} | latency latency=100 jitter=100 name=j{seed}");
+        let (output, _) = run(&jitter, "0 message f0; 0 send abc; 30 message; 30 send d");
+        assert!(output.contains(" send ab; ") && output.ends_with(" close"), "{output}");
+    }
+    let changes = "0 message f0,f1; 0 send abc; 5 set latency latency=100 name=f1 p=0.5; \
+                   5 send d; 10 message; 10 send e";
+    check(&format!("{limit} | latency latency=100 p=0.5"), changes, "5 send ab; 5 close");
 }
 
 #[test]

@@ -13,22 +13,25 @@
 //! - A `Close` or `Reset` that is due before pending bytes cuts them off; ties keep arrival order.
 //! - Where the target is stalled, a due `Reset`, and a `Close` planned for later than the bytes
 //!   before it, are not held up by it; a `Close` due together with bytes waits for them.
-//! - A stage has one planned end: a newer one replaces it. `Time::NEVER` takes it back.
-//! - On a live change, bytes already decided on leave at once and in order, planned ends are
-//!   forgotten, `Open` is replayed so that timers restart, and a fault that keeps its name and its
-//!   kind keeps its state, its dice and its roll. What a fault holds for ever, it goes on to hold
-//!   as long as nothing about it changes. A fault that acted and acts no more may still end the
-//!   connection that it has damaged.
+//! - A stage has one end planned for later: a newer one replaces it. `Time::NEVER` takes it back.
+//! - An end that a stage decides on for the moment of its step is settled: it leaves behind the
+//!   bytes before it, and nothing passes behind it, whatever changes.
+//! - On a live change, what was already decided on, bytes and settled ends, leaves at once and in
+//!   order, ends planned for later are forgotten, `Open` is replayed so that timers restart, and a
+//!   fault that keeps its name and its kind keeps its state, its dice and its roll. What a fault
+//!   holds for ever, it goes on to hold as long as nothing about it changes. A fault that acted
+//!   and acts no more may still settle the end of the connection that it has damaged.
 //! - A stage may keep steps and ask to be woken; what it keeps counts as queued.
 
 use std::collections::VecDeque;
 
 use super::lot::Decision;
-use super::stage::{Author, Moving, Stage, bytes};
+use super::stage::{Author, Moving, Stage, bytes, is_end};
 use super::{Action, Direction, Level, Place, Spec, Step};
 use crate::units::Time;
 
-pub use super::stage::{Deed, Effect, Owner, Total};
+pub use super::deed::{Deed, Effect, Total};
+pub use super::lot::Owner;
 
 /// Bytes one direction of one connection may hold; beyond it the shell stops reading. It is what
 /// Toxiproxy's latency holds (1024 chunks of 32 KiB), and 100 ms of 320 MB/s.
@@ -48,13 +51,16 @@ pub struct Pipeline {
     /// Bytes and half-closes, in the order of their times.
     queue: VecDeque<Entry>,
     queued_bytes: usize,
-    /// Planned ends: at most one from each stage and one from the peer.
+    /// One plan of each stage at most; a close and a reset from the peer, and those settled.
     ends: Vec<Entry>,
+    /// The end is settled, or came from the peer: what comes behind it is lost.
+    is_over: bool,
     next_seq: u64,
     /// When the last bytes or half-close that were scheduled are due.
     last_data_at: Time,
     effects: Vec<Effect>,
-    ended_by_fault: bool,
+    /// Who decided on the end that was popped.
+    ended_by: Author,
     /// When the step that is pushed now arrived; zero while a stage is woken.
     arrived: Time,
     /// When the step that was popped last was to be released, if a fault had delayed it.
@@ -64,9 +70,6 @@ pub struct Pipeline {
     /// What faults did that have gone since, or went on in another mode.
     gone_totals: Vec<(Spec, Total)>,
 }
-
-/// The author of what is left to do for faults that were removed.
-const GONE: Author = Some(usize::MAX);
 
 /// A step in the schedule.
 struct Entry {
@@ -105,10 +108,11 @@ impl Pipeline {
             queue: VecDeque::new(),
             queued_bytes: 0,
             ends: Vec::new(),
+            is_over: false,
             next_seq: 0,
             last_data_at: Time::ZERO,
             effects: Vec::new(),
-            ended_by_fault: false,
+            ended_by: Author::Peer,
             arrived: Time::ZERO,
             asked_for: None,
             gone_swallowed: 0,
@@ -120,17 +124,23 @@ impl Pipeline {
 
     /// Gives the next step from the peer to the first fault.
     pub fn push(&mut self, step: Step) {
-        self.push_from(step.at, step);
+        self.push_from(step.at, (step, Author::Peer));
     }
 
     /// The same, for a step that was given to faults before these at an earlier time.
-    pub(super) fn push_from(&mut self, arrived: Time, step: Step) {
+    pub(super) fn push_from(&mut self, arrived: Time, (step, author): Moving) {
+        let ends = is_end(&step.action);
+        if self.is_over && !ends && step.action != Action::Open {
+            self.gone_swallowed += bytes(&step.action) as u64;
+            return;
+        }
+        self.is_over |= ends;
         self.arrived = arrived;
         if self.stages.is_empty() {
-            return self.schedule(step, None);
+            return self.schedule(step, author);
         }
         self.wake(step.at);
-        self.flow(0, vec![(step, None)]);
+        self.flow(0, vec![(step, author)]);
     }
 
     /// Leads steps through the stages from `first` on, into the schedule.
@@ -216,6 +226,12 @@ impl Pipeline {
 
     /// Changes the faults of a living pipeline; see the rules above.
     pub fn retune(&mut self, now: Time, owner: &Owner<'_>, specs: &[Spec]) {
+        self.arrived = now;
+        for index in 0..self.stages.len() {
+            let mut kept = Vec::new();
+            self.stages[index].release(now, &mut kept);
+            self.flow(index + 1, kept); // past no fault that has not seen it
+        }
         let stays_held = self.stages.iter().any(|stage| stage.goes_on_holding(specs));
         let released = |entry: &&mut Entry| !(stays_held && entry.step.at == Time::NEVER);
         for entry in self.queue.iter_mut().filter(released) {
@@ -223,18 +239,11 @@ impl Pipeline {
         }
         let last = self.queue.back().map_or(now, |entry| entry.step.at);
         self.last_data_at = self.last_data_at.min(last);
-        self.ends.retain(|end| end.author.is_none() || end.author == GONE);
-        for end in &mut self.ends {
+        self.ends.retain(|end| !end.is_planned());
+        for end in self.ends.iter_mut().filter(released) {
             end.step.at = end.step.at.min(now);
         }
-        self.arrived = now;
-        let mut released = Vec::new();
-        for stage in self.stages.iter_mut().rev() {
-            stage.release(now, &mut released);
-        }
-        for step in released {
-            self.schedule(step, None);
-        }
+        self.is_over |= self.stages.iter().any(Stage::is_over);
         let built = self.build(owner, specs);
         let mut old = std::mem::replace(&mut self.stages, built);
         let mut last = Vec::new();
@@ -253,7 +262,8 @@ impl Pipeline {
         bound_totals(&mut self.gone_totals);
         self.push(Step { at: now, action: Action::Open });
         for action in last {
-            self.schedule(Step { at: now, action }, GONE);
+            self.is_over |= is_end(&action);
+            self.schedule(Step { at: now, action }, Author::Settled);
         }
     }
 
@@ -273,9 +283,15 @@ impl Pipeline {
         self.queued_bytes + self.held_bytes()
     }
 
-    /// True when all that was pushed has left, or was taken out.
+    /// True when all that was pushed has left, or was taken out, and no end is settled.
     pub(super) fn is_drained(&self) -> bool {
-        self.queue.is_empty() && self.held_bytes() == 0
+        let ends = self.ends.iter().all(Entry::is_planned);
+        self.queue.is_empty() && ends && self.held_bytes() == 0
+    }
+
+    /// True when nothing passes any more behind what was pushed last.
+    pub(super) fn is_over(&self) -> bool {
+        self.is_over || self.stages.iter().any(Stage::is_over)
     }
 
     /// What is left to do when its faults act no more: one of them has damaged the stream.
@@ -295,12 +311,18 @@ impl Pipeline {
 
     /// True when whatever comes goes on unchanged and at once.
     pub fn is_pass_through(&self) -> bool {
-        self.queue.is_empty() && self.ends.is_empty() && !self.stages.iter().any(Stage::is_active)
+        let is_idle = |stage: &Stage| !stage.is_active() && !stage.is_over();
+        self.queue.is_empty() && self.ends.is_empty() && self.stages.iter().all(is_idle)
     }
 
     /// True when the end that was popped was decided on by a fault, not by the peer.
     pub fn is_ended_by_fault(&self) -> bool {
-        self.ended_by_fault
+        self.ended_by != Author::Peer
+    }
+
+    /// Who decided on the end that was popped.
+    pub(super) fn ended_by(&self) -> Author {
+        self.ended_by
     }
 
     /// What faults did for the first time since the last call.
@@ -346,12 +368,25 @@ impl Pipeline {
     /// Takes an end out of the schedule; it cuts off all the rest.
     fn take_end(&mut self, index: usize) -> Step {
         let Entry { step, author, .. } = self.ends.swap_remove(index);
-        self.ended_by_fault = author.is_some();
+        self.ended_by = author;
         self.asked_for = None;
         self.ends.clear();
         self.queue.clear();
         self.queued_bytes = 0;
         step
+    }
+
+    /// Replaces the plan of the same stage. What is no plan has the earlier of its times.
+    fn schedule_end(&mut self, entry: Entry) {
+        let same = |end: &&mut Entry| {
+            end.author == entry.author
+                && (entry.is_planned() || end.step.action == entry.step.action)
+        };
+        match self.ends.iter_mut().find(same) {
+            Some(plan) if entry.is_planned() => *plan = entry,
+            Some(end) => end.step.at = end.step.at.min(entry.step.at),
+            None => self.ends.push(entry),
+        }
     }
 
     fn schedule(&mut self, step: Step, author: Author) {
@@ -361,10 +396,9 @@ impl Pipeline {
         let mut entry = Entry { step, author, seq, waits: false, delayed };
         match &entry.step.action {
             Action::Close | Action::Reset => {
-                let in_order = entry.step.at <= self.last_data_at;
+                let in_order = author == Author::Settled || entry.step.at <= self.last_data_at;
                 entry.waits = entry.step.action == Action::Close && in_order;
-                self.ends.retain(|end| end.author != author);
-                self.ends.push(entry);
+                self.schedule_end(entry);
             }
             Action::Open if self.place != Place::Connection => {}
             Action::Send(bytes) if bytes.is_empty() => {}
@@ -379,6 +413,10 @@ impl Pipeline {
 }
 
 impl Entry {
+    fn is_planned(&self) -> bool {
+        matches!(self.author, Author::Plan(_))
+    }
+
     fn order(&self) -> (Time, u64) {
         (self.step.at, self.seq)
     }

@@ -70,8 +70,9 @@ fn planner_then(faults: &str) -> Vec<Spec> {
 
 fn drain(pipeline: &mut Pipeline) -> Vec<(u64, Action)> {
     let mut steps = Vec::new();
-    while let Some(step) = pipeline.next_due().and_then(|due| pipeline.pop_due(due)) {
-        steps.push(((step.at - Time::ZERO).as_ms(), step.action));
+    while let Some(due) = pipeline.next_due() {
+        let came = pipeline.pop_due(due);
+        steps.extend(came.map(|step| ((step.at - Time::ZERO).as_ms(), step.action)));
     }
     steps
 }
@@ -172,6 +173,113 @@ fn a_change_of_another_fault_frees_nothing_that_is_held_for_ever() {
     let input = format!("0 send ab; 10 set {hang} | noop; 20 send c");
     check(&format!("latency latency=5 | {hang}"), &input, "5 send a; 110 reset");
     check("bandwidth rate=0", "0 send a; 10 set bandwidth rate=1", "10 send a");
+}
+
+/// Bytes are missing behind it, so it is not forgotten, and nothing passes.
+#[test]
+fn a_settled_end_outlives_a_change() {
+    let late = "limit_data bytes=2 | latency latency=100";
+    let gone = "latency latency=100 name=f1";
+    check(late, &format!("0 send abc; 50 set {gone}; 60 send d"), "50 send ab; 50 close");
+    check(late, &format!("0 send abc; 50 set {late} | noop; 60 send d"), "50 send ab; 50 close");
+    check(late, "0 send abc; 50 set ; 50 send d; 50 reset", "50 send ab; 50 close");
+    let held = "limit_data bytes=2 | bandwidth rate=0";
+    let cut = "bandwidth rate=0 name=f1";
+    let input = format!("0 send abc; 10 set {held} | noop; 20 set {cut}; 25 send d; 30 set ");
+    check(held, &input, "30 send ab; 30 close");
+    check(
+        "latency latency=100 | reset after_bytes=1",
+        "0 send abc; 50 set ",
+        "50 send a; 50 reset",
+    );
+    let finish = "latency latency=9 | lose_response then=reset | latency latency=100";
+    check(finish, "0 send a; 1 finish; 5 set ", "5 reset");
+}
+
+#[test]
+fn what_a_change_frees_passes_no_fault_unseen() {
+    let slow = "bandwidth rate=1 scope=route"; // kB/s: a byte takes 1 ms
+    let lost = format!("{slow} | lose_response");
+    check(&lost, "0 send abc; 2 set ; 5 send d", "2 close");
+    let limit = "limit_data bytes=2 name=f1";
+    let input = format!("0 send abcd; 1 set {limit}; 5 send e");
+    check(&format!("{slow} | {limit}"), &input, "1 send ab; 1 close");
+    let held = "bandwidth rate=0 name=f1";
+    let input = format!("0 send abc; 1 set {held}; 5 set ");
+    check(&format!("{slow} | {held}"), &input, "5 send abc");
+}
+
+#[test]
+fn a_fault_that_has_lost_bytes_waits_for_no_later_turn() {
+    let input = "0 send abc; 5 set timeout afterBytes=9; 6 send d";
+    check("timeout", input, "5 close");
+    check("timeout", "0 send abc; 5 set timeout after=9; 6 send d", "5 close");
+    check("lose_response", "0 send abc; 0 set lose_response afterBytes=9; 1 send d", "0 close");
+    // What it holds and does not lose, it holds until then.
+    let late = "0 send abc; 1 finish; 5 set slow_close delay=5 after=9";
+    check("slow_close delay=100", late, "0 send abc; 14 finish");
+}
+
+#[test]
+fn a_settled_end_outlives_the_stretch_of_its_fault() {
+    let input = "0 send abc; 10 send d; 11 finish";
+    check("limit_data bytes=2 for=5 | latency latency=100", input, "100 send ab; 100 close");
+    let lossy = "limit_data bytes=2 for=5 | loss loss=1 cc=none for=30";
+    check(lossy, input, "30 send ab; 30 close");
+    let waiting = "limit_data bytes=2 for=1 | bandwidth rate=1 scope=route";
+    check(waiting, input, "2 send ab; 2 close");
+    for seed in 0..50 {
+        let jitter =
+            format!("limit_data bytes=2 for=5 | latency latency=50 jitter=50 name=j{seed}");
+        let output = run(&jitter, input);
+        assert!(output.contains(" send ab; ") && output.ends_with(" close"), "{output}");
+    }
+}
+
+#[test]
+fn who_settled_an_end_is_known_behind_a_fault_that_kept_it() {
+    for keeper in ["loss loss=1 cc=none for=30", "bandwidth rate=1 scope=route", "noop"] {
+        let mut pipeline = downstream(&parse(&format!("limit_data bytes=2 | {keeper}")));
+        send(&mut pipeline, 0, b"abc");
+        assert_eq!(drain(&mut pipeline).last().map(|last| &last.1), Some(&Action::Close));
+        assert!(pipeline.is_ended_by_fault(), "{keeper}");
+        let mut pipeline = downstream(&parse(keeper));
+        send(&mut pipeline, 0, b"abc");
+        pipeline.push(Step { at: Time(1), action: Action::Reset });
+        assert_eq!(drain(&mut pipeline).last().map(|last| &last.1), Some(&Action::Reset));
+        assert!(!pipeline.is_ended_by_fault(), "{keeper}");
+    }
+}
+
+/// What was popped may wait in front of a target that takes nothing: a settled close waits behind.
+#[test]
+fn a_settled_close_cuts_off_nothing() {
+    let limit = "limit_data bytes=2";
+    let change = |pipeline: &mut Pipeline, ms: u64, faults: &str| {
+        pipeline.retune(Time::ZERO + Span::from_ms(ms), &OWNER, &parse(faults));
+    };
+    let late = Time::ZERO + Span::from_ms(90);
+    for (first, then, last) in [(limit, limit, limit), (limit, limit, ""), ("", "timeout", "")] {
+        let mut pipeline = downstream(&parse(first));
+        send(&mut pipeline, 0, b"abc");
+        let came = pipeline.pop_due(Time::ZERO).map(|step| step.action);
+        assert!(matches!(came, Some(Action::Send(_))), "it stalls in front of the target");
+        change(&mut pipeline, 10, then);
+        send(&mut pipeline, 20, b"d");
+        change(&mut pipeline, 30, last);
+        change(&mut pipeline, 40, last);
+        send(&mut pipeline, 50, b"e");
+        assert_eq!((pipeline.next_cut(), pipeline.pop_due_cut(late)), (None, None), "{first}");
+        let end = pipeline.pop_due(late).map(|step| step.action);
+        assert_eq!((end, pipeline.is_ended_by_fault()), (Some(Action::Close), true), "{first}");
+    }
+    // With nothing of its own to wait for, it waits for what came before its fault was in force.
+    let mut pipeline = downstream(&parse("limit_data afterBytes=3"));
+    send(&mut pipeline, 0, b"abc");
+    assert!(pipeline.pop_due(Time::ZERO).is_some());
+    send(&mut pipeline, 5, b"d");
+    assert_eq!(pipeline.pop_due_cut(late), None);
+    assert_eq!(pipeline.pop_due(late).map(|step| step.action), Some(Action::Close));
 }
 
 #[test]

@@ -3,77 +3,30 @@
 use std::collections::VecDeque;
 
 use super::common::Joined;
-use super::lot::{Decision, Lot, Verdict};
+use super::deed::{Deed, Effect, Total};
+use super::lot::{Decision, Lot, Owner, Verdict};
 use super::{Action, Fault, Mode, Place, Spec, Step};
 use crate::dice::{Dice, Key};
-use crate::units::{Span, Time};
-
-pub use super::lot::Owner;
+use crate::units::Time;
 
 /// Copies that a fault in shadow mode may keep; beyond it they are forgotten. Nothing may wait for
 /// a shadow, so the bound on what is queued does not hold for it.
 const SHADOW_BYTES_MAX: usize = 1 << 20;
 
-/// Something a fault did for the first time in this pipeline.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Effect {
-    /// The fault's name on its route.
-    pub fault: String,
-    /// Its kind.
-    pub kind: &'static str,
-    /// What it did.
-    pub deed: Deed,
-    /// How many bytes of the direction had come before.
-    pub offset: u64,
-    /// It only would have done so: its mode is shadow.
-    pub shadow: bool,
-}
-
-/// What a fault did to a step.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Deed {
-    /// It made bytes later, by this much.
-    Delayed(Span),
-    /// It holds bytes until the faults change.
-    Held,
-    /// It took this many bytes out.
-    Swallowed(u64),
-    /// It gave this many bytes another value.
-    Changed(u64),
-    /// It decided on a close.
-    Closed,
-    /// It decided on a reset.
-    Reset,
-}
-
-/// What one fault did in this pipeline, in sum.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Total {
-    /// Steps with bytes that it made later.
-    pub delayed_steps: u64,
-    /// The sum of those delays.
-    pub delayed: Span,
-    /// Bytes that it took out.
-    pub swallowed_bytes: u64,
-    /// Bytes that it gave another value.
-    pub changed_bytes: u64,
-}
-
-impl Total {
-    /// Adds what was done at another time.
-    pub(super) fn add(&mut self, more: &Total) {
-        self.delayed_steps += more.delayed_steps;
-        self.delayed.0 = self.delayed.0.saturating_add(more.delayed.0);
-        self.swallowed_bytes += more.swallowed_bytes;
-        self.changed_bytes += more.changed_bytes;
-    }
-}
-
 /// A step on its way through the stages, and its author.
 pub(super) type Moving = (Step, Author);
 
-/// The stage that decided on an end; none for what came from the peer.
-pub(super) type Author = Option<usize>;
+/// Who decided on a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Author {
+    /// The peer: it came like this.
+    Peer,
+    /// The fault of the stage at this place, on an end for later: a change forgets it.
+    Plan(usize),
+    /// A fault, on an end for the moment in which it decided, or one that acts no more and has
+    /// damaged the stream: no change takes that back.
+    Settled,
+}
 
 pub(super) struct Stage {
     pub(super) spec: Spec,
@@ -89,6 +42,10 @@ pub(super) struct Stage {
     changed_before: u64,
     held: bool,
     ended: bool,
+    /// Its fault has settled the end: what comes behind that is lost.
+    is_over: bool,
+    /// Who decided on the end that came in last, for when its fault keeps it.
+    end_by: Author,
     made: Vec<Step>,
     /// When the bytes arrived that it keeps, and how many at a time.
     kept: VecDeque<(Time, usize)>,
@@ -144,6 +101,8 @@ impl Stage {
             changed_before: 0,
             held: false,
             ended: false,
+            is_over: false,
+            end_by: Author::Peer,
             made: Vec::new(),
             kept: VecDeque::new(),
             stretch: if spec.how.when.is_always() { Stretch::Within } else { Stretch::Before },
@@ -204,15 +163,34 @@ impl Stage {
             self.changed_before = self.fault.changed_bytes();
         }
         (self.seen, self.offset, self.came) = (old.seen, old.offset, old.came);
-        let when = self.spec.how.when;
+        self.begin_at(now);
+        let times = self.spec.how.when.times;
+        let counted = old.spec.how.when.times.filter(|_| times.is_some());
+        if counted.is_some() && (old.turn == Turn::Taken || counted == times) {
+            self.turn = old.turn;
+        } else if last.is_some() && self.turn == Turn::Open {
+            self.take_turn(); // it has acted already
+        }
+        // Until it acts again, bytes would pass behind those that are missing.
+        let is_late = self.stretch == Stretch::Before && last.as_ref().is_some_and(is_end);
+        last.filter(|_| is_late || !self.is_active() || self.is_shadow())
+    }
+
+    /// Finds its place in its stretch when the direction begins, or a change begins it anew.
+    fn begin_at(&mut self, now: Time) {
+        let when = &self.spec.how.when;
         if when.ends() <= now {
             self.stretch = Stretch::After;
+        } else if when.after_bytes <= self.seen && when.begins() <= now {
+            self.stretch = Stretch::Within;
         }
-        let counted = old.spec.how.when.times.filter(|_| when.times.is_some());
-        if counted.is_some() && (old.turn == Turn::Taken || counted == when.times) {
-            self.turn = old.turn;
-        }
-        last.filter(|_| !self.is_active() || self.is_shadow())
+    }
+
+    /// Takes one of the `times` that its fault may act, if there is one left.
+    fn take_turn(&mut self) -> bool {
+        let has_turn = self.spec.common.take_turn(self.spec.how.when.times);
+        self.turn = if has_turn { Turn::Taken } else { Turn::Missed };
+        has_turn
     }
 
     /// What is left to do for a fault that acted and acts no more.
@@ -220,6 +198,11 @@ impl Stage {
         let acts = self.is_active() && !self.is_shadow();
         let has_acted = self.stretch == Stretch::Within && self.turn == Turn::Taken;
         if acts && has_acted { self.fault.removed() } else { None }
+    }
+
+    /// True when its fault has settled the end.
+    pub(super) fn is_over(&self) -> bool {
+        self.is_over
     }
 
     /// True when it holds bytes for ever, and goes on unchanged among `specs`.
@@ -284,7 +267,7 @@ impl Stage {
             let arrival = self.take_kept(bytes(&step.action)).unwrap_or(step.at);
             self.note(&step, arrival, false, effects);
             if !self.is_shadow() {
-                next.push((step, None));
+                next.push(self.kept_by(step));
             }
         }
         self.made = made;
@@ -311,8 +294,8 @@ impl Stage {
             let last = self.removed();
             self.fault.release(ends, &mut self.made);
             self.put_out(next, effects);
-            let last = last.map(|action| Step { at: ends, action });
-            next.extend(last.map(|step| (step, Some(index))));
+            self.is_over |= last.as_ref().is_some_and(is_end);
+            next.extend(last.map(|action| (Step { at: ends, action }, Author::Settled)));
             self.stretch = Stretch::After;
             self.kept.clear();
         }
@@ -323,7 +306,7 @@ impl Stage {
         self.stretch = Stretch::Within;
         let before = next.len();
         let open = Step { at, action: Action::Open };
-        self.act(index, (open, None), next, effects);
+        self.act(index, (open, Author::Peer), next, effects);
         let is_open = |moving: &Moving| moving.0.action == Action::Open;
         if let Some(open) = next[before..].iter().position(is_open) {
             next.remove(before + open); // the faults behind it have seen theirs
@@ -345,14 +328,22 @@ impl Stage {
     }
 
     /// Gives back what it keeps.
-    pub(super) fn release(&mut self, now: Time, out: &mut Vec<Step>) {
-        let before = out.len();
-        if self.is_active() {
-            self.fault.release(now, out);
+    pub(super) fn release(&mut self, now: Time, out: &mut Vec<Moving>) {
+        if !self.is_active() {
+            return;
         }
-        if self.is_shadow() {
-            out.truncate(before); // the original went on at once
+        let mut made = Vec::new();
+        self.fault.release(now, &mut made);
+        if !self.is_shadow() {
+            // Of a shadow, the original went on at once.
+            out.extend(made.into_iter().map(|step| self.kept_by(step)));
         }
+    }
+
+    /// A step that its fault kept, and who had decided on it.
+    fn kept_by(&self, step: Step) -> Moving {
+        let author = if is_end(&step.action) { self.end_by } else { Author::Peer };
+        (step, author)
     }
 
     /// Leads a step through its fault, or past it.
@@ -365,14 +356,11 @@ impl Stage {
     ) {
         self.offset = self.came;
         self.came += bytes(&step.action) as u64;
+        if self.is_over && !matches!(step.action, Action::Open) && !is_end(&step.action) {
+            return self.note_missing(bytes(&step.action), effects);
+        }
         if self.is_active() && self.stretch == Stretch::Before && step.action == Action::Open {
-            let when = &self.spec.how.when;
-            let is_reached = when.after_bytes <= self.seen && when.begins() <= step.at;
-            if when.ends() <= step.at {
-                self.stretch = Stretch::After;
-            } else if is_reached {
-                self.stretch = Stretch::Within;
-            }
+            self.begin_at(step.at);
         } else if !self.spec.how.when.is_always() && self.is_active() {
             self.advance(index, step.at, next, effects);
         }
@@ -416,8 +404,7 @@ impl Stage {
         if is_same && self.fault.held_bytes() == kept && self.fault.changed_bytes() == changed {
             return true;
         }
-        let has_turn = self.spec.common.take_turn(self.spec.how.when.times);
-        self.turn = if has_turn { Turn::Taken } else { Turn::Missed };
+        let has_turn = self.take_turn();
         if !has_turn {
             self.fault.release(original.at, &mut self.made);
             self.made.clear();
@@ -440,6 +427,9 @@ impl Stage {
             next.push((step.clone(), author));
         }
         let (arrival, came_as_end) = (step.at, is_end(&step.action));
+        if came_as_end {
+            self.end_by = author;
+        }
         let (kept, changed) = (self.fault.held_bytes(), self.fault.changed_bytes());
         let came = bytes(&step.action);
         let opening = step.action == Action::Open && self.spec.place == Place::Connection;
@@ -449,7 +439,6 @@ impl Stage {
             next.extend(original.filter(|_| !shadow).map(|step| (step, author)));
             return;
         }
-        let ends = self.spec.how.when.ends().max(arrival);
         let mut made = std::mem::take(&mut self.made);
         if opening && made.is_empty() {
             effects.push(self.effect(Deed::Held)); // never dialled, never ended
@@ -458,25 +447,17 @@ impl Stage {
         for mut step in made.drain(..) {
             left += bytes(&step.action);
             let came_at = self.take_kept(bytes(&step.action)).unwrap_or(arrival);
-            step.at = step.at.max(arrival);
             let decided = is_end(&step.action) && !came_as_end;
-            match decided && ends <= step.at {
-                true => step.at = Time::NEVER, // by then it is not in force any more
-                false => step.at = step.at.min(ends),
-            }
-            match step.action {
-                Action::Send(_) | Action::Finish => {
-                    step.at = step.at.max(self.last_at);
-                    self.last_at = step.at;
-                }
-                Action::Close | Action::Reset if came_as_end => {
-                    step.at = step.at.max(self.last_at);
-                }
-                Action::Close | Action::Reset | Action::Open => {}
-            }
+            self.delay(&mut step, arrival, decided);
             self.note(&step, came_at, decided, effects);
+            let author = match decided {
+                true if step.at > arrival => Author::Plan(index),
+                true => Author::Settled,
+                false => author,
+            };
             if !shadow {
-                next.push((step, if decided { Some(index) } else { author }));
+                self.is_over |= author == Author::Settled;
+                next.push((step, author));
             }
         }
         self.made = made;
@@ -489,6 +470,24 @@ impl Stage {
             self.kept.clear();
         }
         self.note_changed(effects);
+    }
+
+    /// Moves what its fault made of a step to the time at which that may leave.
+    fn delay(&mut self, step: &mut Step, arrival: Time, decided: bool) {
+        let ends = self.spec.how.when.ends().max(arrival);
+        step.at = step.at.max(arrival);
+        match decided && ends <= step.at {
+            true => step.at = Time::NEVER, // by then it is not in force any more
+            false => step.at = step.at.min(ends),
+        }
+        match step.action {
+            Action::Send(_) | Action::Finish => {
+                step.at = step.at.max(self.last_at);
+                self.last_at = step.at;
+            }
+            Action::Close | Action::Reset if !decided => step.at = step.at.max(self.last_at),
+            Action::Close | Action::Reset | Action::Open => {}
+        }
     }
 
     /// Counts what became of a step, and reports the first deed of its sort.
