@@ -31,6 +31,14 @@ struct Reset {
     after_bytes: u64,
     after: Span,
     passed: u64,
+    /// Something came that did not pass: no greater offset makes up for that.
+    has_lost: bool,
+}
+
+impl Reset {
+    fn is_reached(&self) -> bool {
+        self.has_lost || self.passed >= self.after_bytes
+    }
 }
 
 impl Fault for Reset {
@@ -41,19 +49,21 @@ impl Fault for Reset {
 
     fn apply(&mut self, mut step: Step, _: &mut Dice, out: &mut Vec<Step>) {
         let reset = Step { at: step.at + self.after, action: Action::Reset };
-        let was_reached = self.passed >= self.after_bytes;
+        let was_reached = self.is_reached();
         match &mut step.action {
             Action::Open => {
                 out.push(step);
                 out.extend(was_reached.then_some(reset));
             }
-            Action::Send(_) | Action::Finish if was_reached => {}
+            Action::Send(_) | Action::Finish if was_reached => self.has_lost = true,
             Action::Send(bytes) => {
                 let left = self.after_bytes.saturating_sub(self.passed);
-                bytes.truncate(usize::try_from(left).unwrap_or(usize::MAX));
+                let left = usize::try_from(left).unwrap_or(usize::MAX);
+                self.has_lost = left < bytes.len();
+                bytes.truncate(left);
                 self.passed = self.passed.saturating_add(bytes.len() as u64);
                 out.push(step);
-                out.extend((self.passed >= self.after_bytes).then_some(reset));
+                out.extend(self.is_reached().then_some(reset));
             }
             Action::Finish | Action::Close | Action::Reset => out.push(step),
         }
@@ -61,7 +71,7 @@ impl Fault for Reset {
 
     /// Bytes may be missing from the stream.
     fn removed(&mut self) -> Option<Action> {
-        (self.passed >= self.after_bytes).then_some(Action::Reset)
+        self.is_reached().then_some(Action::Reset)
     }
 }
 
@@ -88,5 +98,16 @@ mod tests {
         check("reset after=50", "0 open; 10 send a", "50 reset");
         check("reset after=50", "10 set reset after=20", "30 reset");
         check("reset after=50", "10 set ", "10 reset");
+    }
+
+    #[test]
+    fn a_greater_offset_lets_nothing_pass_behind_what_is_missing() {
+        for first in ["reset after=50", "reset after_bytes=1 after=50"] {
+            let came = if first.contains("bytes") { "0 send a; " } else { "" };
+            let input = "0 send ab; 9 set reset after_bytes=9 after=50; 10 send c; 11 finish";
+            check(first, input, &format!("{came}59 reset"));
+        }
+        let input = "0 send a; 9 set reset after_bytes=3 after=50; 10 send bcd";
+        check("reset after_bytes=1 after=50", input, "0 send a; 10 send bc; 60 reset");
     }
 }
