@@ -3,6 +3,7 @@
 #![allow(dead_code, clippy::unwrap_used)] // each target uses one of them; a panic is a finding
 
 use super::between::Ends;
+use super::{Abort, Answer, Course, Lose, Malformed, Partial, Reply};
 use super::{AnswerReader, BodyReader, Down, Ended, Framing, LIMITS, Span, Time, Turn, Up};
 
 /// Any bytes of an upstream: no panic; the same head and the same body, however they are cut.
@@ -150,41 +151,94 @@ fn plain_trailers<'a>(
 /// What a client and an upstream say on one connection: no panic; what goes out does not depend on
 /// the cuts, and every request and every answer in it can be read in one way only.
 pub(crate) fn exchanges(bytes: &[u8]) {
-    let (at, rest) = bytes.split_first().map_or((0, bytes), |(at, rest)| (usize::from(*at), rest));
-    let (client, upstream) = rest.split_at((rest.len() * at / 255).min(rest.len()));
-    let whole = talk(client, upstream, usize::MAX);
-    assert_eq!(talk(client, upstream, 1), whole, "byte by byte");
-    for size in [2, 7, 64] {
-        assert_eq!(talk(client, upstream, size), whole, "{size} at once");
+    let (statuses, sent) = said(bytes, &[]);
+    assert!(statuses.len() <= sent + 1, "{} answers to {sent} requests", statuses.len());
+}
+
+/// The same, where something was decided for the first exchanges: each is told once.
+pub(crate) fn courses(bytes: &[u8]) {
+    let (courses, bytes) = bytes.split_at(bytes.len().min(4));
+    said(bytes, courses);
+}
+
+/// What a byte stands for; half of them for nothing.
+fn course(byte: u8) -> Option<Course> {
+    let wait = Span::from_ms(if byte & 64 == 0 { 0 } else { 3 });
+    let mut course = Course { duplicates: u32::from(byte >> 7), ..Course::default() };
+    let answer = match byte % 32 {
+        0 => return Some(Course { abort: Some(Abort::Reply(Reply::new(503), wait)), ..course }),
+        1 => return Some(Course { abort: Some(Abort::Close), ..course }),
+        2 => return Some(Course { abort: Some(Abort::Reset), ..course }),
+        3 => Answer { delay: Span::from_ms(5), ..Answer::default() },
+        4 => Answer { replace: Some(Reply::new(500)), ..Answer::default() },
+        5 => Answer { lose: Some(Lose::Reset), ..Answer::default() },
+        6 => Answer { lose: Some(Lose::Close), ..Answer::default() },
+        7 => Answer { lose: Some(Lose::Hang), ..Answer::default() },
+        8 => Answer { malformed: Some(Malformed::Garbage), ..Answer::default() },
+        9 => Answer { malformed: Some(Malformed::Empty), ..Answer::default() },
+        10 => Answer { malformed: Some(Malformed::Chunk), ..Answer::default() },
+        11 => Answer { partial: Some(Partial::Bytes(3)), ..Answer::default() },
+        12..16 => Answer::default(),
+        _ => return None,
+    };
+    course.answer = answer;
+    Some(course)
+}
+
+/// What comes of it, however it is cut: the statuses, and how many requests were passed on.
+fn said(bytes: &[u8], courses: &[u8]) -> (Vec<u16>, usize) {
+    let (at, rest) = bytes.split_at(bytes.len().min(2));
+    let length = at.iter().fold(0, |length, byte| length << 8 | usize::from(*byte));
+    let (client, upstream) = rest.split_at(length % (rest.len() + 1));
+    let (statuses, sent, end) = talk(client, upstream, courses, usize::MAX);
+    // A request behind one that asks for another protocol waits for the answer to that, which
+    // this upstream may not wait for.
+    let upgrades = client.windows(6).any(|window| window.eq_ignore_ascii_case(b"pgrade"));
+    for size in [1, 2, 7, 64].into_iter().filter(|_| !upgrades) {
+        let cut = talk(client, upstream, courses, size);
+        assert_eq!((&cut.0, &cut.2), (&statuses, &end), "{size} at once: {sent:?}");
+        // Where the connection ends, some requests behind may have been passed on.
+        let common = sent.len().min(cut.1.len());
+        assert_eq!(cut.1[..common], sent[..common], "{size} at once");
     }
-    let (statuses, sent, _) = &whole;
-    assert!(statuses.len() <= sent.len() + 1, "more answers than requests: {whole:?}");
+    (statuses, sent.len())
 }
 
 /// The statuses that the client was given, the requests that reached the upstream, and how it all
 /// ended. The upstream answers when all has reached it.
-fn talk(client: &[u8], upstream: &[u8], size: usize) -> (Vec<u16>, Vec<String>, String) {
+fn talk(
+    client: &[u8],
+    upstream: &[u8],
+    courses: &[u8],
+    size: usize,
+) -> (Vec<u16>, Vec<String>, String) {
     let ends = Ends::default();
-    let (mut up, mut down) = (Up::new(Span::from_ms(1_000)), Down::default());
+    ends.0.borrow_mut().courses = courses.iter().map(|byte| course(*byte)).collect();
+    let (mut up, mut down) = (Up::new(Span::from_ms(1_000_000)), Down::default());
+    let (mut now, mut last_told) = (Time::ZERO, 0);
     let (mut to_upstream, mut to_client, mut statuses) = (Vec::new(), Vec::new(), Vec::new());
     let (mut asked, mut answered) = (Turn::Wait, Turn::Wait);
     let (mut asks, mut answers) = (client.chunks(size), upstream.chunks(size));
     for _ in 0..client.len() + upstream.len() + 100 {
         if asked == Turn::Wait {
             let piece = if up.wants() { asks.next() } else { None };
-            asked =
-                up.turn(piece.unwrap_or_default(), Time::ZERO, &mut ends.clone(), &mut to_upstream);
+            asked = up.turn(piece.unwrap_or_default(), now, &mut ends.clone(), &mut to_upstream);
         }
         let has_asked = asks.len() == 0 || !up.wants() || asked != Turn::Wait;
         if answered == Turn::Wait && has_asked {
             let piece = if down.wants() { answers.next() } else { None };
-            if piece.is_none() && answers.len() == 0 {
+            if piece.is_none() && answers.len() == 0 && !down.is_delayed() {
                 down.end(Ended::Finished);
             }
             let piece = piece.unwrap_or_default();
-            answered = down.turn(piece, Time::ZERO, &mut ends.clone(), &mut to_client);
+            answered = down.turn(piece, now, &mut ends.clone(), &mut to_client);
         }
-        statuses.extend(down.take_done().map(|done| done.status));
+        while let Some(done) = down.take_done() {
+            assert!(done.number > last_told, "{} is told after {last_told}", done.number);
+            last_told = done.number;
+            statuses.push(done.status);
+        }
+        now = now + Span::from_ms(1);
     }
     let requests = if asked == Turn::Tunnel { vec!["tunnel".into()] } else { plain(&to_upstream) };
     (statuses, requests, format!("{answered:?}"))

@@ -4,8 +4,8 @@
 
 use chaos_proxy::exchange::{Answers, Broken, Down, Ended, Exchange, LIMITS, PIPELINED_MAX};
 use chaos_proxy::exchange::{Questions, Turn, Up, Upstream};
-use chaos_proxy::fault::course::Course;
-use chaos_proxy::http::{AnswerReader, BodyReader, Framing, HeadReader};
+use chaos_proxy::fault::course::{Abort, Answer, Course, Lose, Malformed, Partial};
+use chaos_proxy::http::{AnswerReader, BodyReader, Framing, HeadReader, Reply};
 use chaos_proxy::units::{Span, Time};
 
 #[path = "../../src/exchange/between.rs"]

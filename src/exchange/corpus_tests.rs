@@ -6,7 +6,8 @@ use std::path::Path;
 
 use super::tests::{Heard, Talk};
 use super::{Down, Ended, LIMITS, Turn, Up, between};
-use crate::http::{AnswerReader, BodyReader, Event, Framing, Limits, RequestReader};
+use crate::fault::course::{Abort, Answer, Course, Lose, Malformed, Partial};
+use crate::http::{AnswerReader, BodyReader, Event, Framing, Limits, Reply, RequestReader};
 use crate::units::{Span, Time};
 
 #[path = "../../fuzz/exchanges.rs"]
@@ -189,28 +190,50 @@ fn what_holds_for_every_message() {
         let body = message.bytes.windows(4).position(|window| window == b"\r\n\r\n");
         properties::chunks(&message.bytes[body.map_or(0, |at| at + 4)..]);
     }
-    let mut state = 7u32;
-    let mut draw = |below: usize| {
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        (state >> 8) as usize % below.max(1)
-    };
+    let mut draw = draws();
     for round in 0..300 {
-        let mut bytes = Vec::new();
-        let mut share = 0;
-        for (index, kind) in [&requests, &requests, &answers, &answers].into_iter().enumerate() {
-            let message = &kind[draw(kind.len())].bytes;
-            bytes.extend_from_slice(&message[..message.len().min(400)]);
-            if index == 1 {
-                share = bytes.len();
-            }
-        }
+        let mut pick = |kind: &[Message]| kind[draw(kind.len())].bytes.clone();
+        let client = [pick(&requests), pick(&requests)].concat();
+        let upstream = [pick(&answers), pick(&answers)].concat();
+        let mut bytes = story(&client, &upstream);
         for _ in 0..draw(4) {
             let at = draw(bytes.len());
             bytes[at] ^= 1 << draw(8);
         }
-        let at = u8::try_from(share * 255 / bytes.len()).unwrap();
-        bytes.insert(0, at);
         let checked = std::panic::catch_unwind(|| properties::exchanges(&bytes));
         assert!(checked.is_ok(), "round {round}: {}", bytes.escape_ascii());
+    }
+}
+
+/// The same for what is decided, on good requests and answers that are good for a while.
+#[test]
+fn what_holds_for_every_course() {
+    let (good, bad) = (messages("answers/valid"), messages("answers/invalid"));
+    let requests = messages("valid");
+    let mut draw = draws();
+    for round in 0..1_000 {
+        let mut pick = |kind: &[Message]| kind[draw(kind.len())].bytes.clone();
+        let client = [pick(&requests), pick(&requests)].concat();
+        let upstream = [pick(&good), pick(&good), pick(&bad)].concat();
+        let mut bytes: Vec<u8> = (0..4).map(|_| draw(256) as u8).collect();
+        bytes.extend(story(&client, &upstream));
+        let checked = std::panic::catch_unwind(|| properties::courses(&bytes));
+        assert!(checked.is_ok(), "round {round}: {}", bytes.escape_ascii());
+    }
+}
+
+/// Both sides as the properties take them, each cut if it is long.
+fn story(client: &[u8], upstream: &[u8]) -> Vec<u8> {
+    let client = &client[..client.len().min(800)];
+    let length = u16::try_from(client.len()).unwrap().to_be_bytes();
+    [&length, client, &upstream[..upstream.len().min(1_200)]].concat()
+}
+
+/// The same numbers each time, each below what is asked for.
+fn draws() -> impl FnMut(usize) -> usize {
+    let mut state = 7u32;
+    move |below| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 8) as usize % below.max(1)
     }
 }
