@@ -136,8 +136,8 @@ pub struct Done {
 }
 
 impl Exchange {
-    /// It is cut after its client was given this status; 0: before.
-    fn cut(mut self, status: u16) -> Option<Done> {
+    /// It is cut after its client was given this status; 0: before. None where nobody waits for it.
+    pub fn cut(mut self, status: u16) -> Option<Done> {
         if let Some(course) = self.course.as_mut().filter(|_| status == 0) {
             course.came_to_nothing(self.from == From::Upstream);
         }

@@ -31,6 +31,8 @@ struct Shared {
     /// What became of the upstream, once that is known.
     upstream: OnceLock<Upstream>,
     closing: AtomicBool,
+    /// The half towards the client takes no more exchanges.
+    has_left: AtomicBool,
     client_finished: AtomicBool,
     broken: OnceLock<Broken>,
 }
@@ -67,6 +69,8 @@ pub enum Half {
 pub struct Asking {
     shared: Arc<Shared>,
     sender: Sender<Exchange>,
+    /// The other end of the same channel, for what is left in it.
+    left: Receiver<Exchange>,
     /// Where the client comes from.
     peer: IpAddr,
 }
@@ -87,10 +91,11 @@ pub fn pair(peer: IpAddr, head_span: Span) -> std::io::Result<(Half, Half)> {
         verdict: AtomicU8::new(0),
         upstream: OnceLock::new(),
         closing: AtomicBool::new(false),
+        has_left: AtomicBool::new(false),
         client_finished: AtomicBool::new(false),
         broken: OnceLock::new(),
     });
-    let asking = Asking { shared: Arc::clone(&shared), sender, peer };
+    let asking = Asking { shared: Arc::clone(&shared), sender, left: receiver.clone(), peer };
     let answering = Answering { shared, receiver };
     Ok((Half::Up(Up::new(head_span), asking), Half::Down(Down::default(), answering)))
 }
@@ -180,7 +185,7 @@ impl Half {
     /// The next one of the exchanges that have ended.
     pub fn take_done(&mut self) -> Option<Done> {
         match self {
-            Half::Up(up, _) => up.take_done(),
+            Half::Up(up, asking) => up.take_done().or_else(|| asking.take_left()),
             Half::Down(down, _) => down.take_done(),
         }
     }
@@ -252,6 +257,8 @@ impl Half {
                 asking.shared.ring_down(link);
             }
             Half::Down(down, answering) => {
+                // What is given after this, the other half finds.
+                answering.shared.has_left.store(true, Ordering::SeqCst);
                 down.leave(&mut Answer { answering, link });
                 answering.shared.ring_up(link);
             }
@@ -264,6 +271,16 @@ impl Half {
             let _ = asking.shared.upstream.set(upstream);
             asking.shared.ring_down(link);
         }
+    }
+}
+
+impl Asking {
+    /// What became of the next exchange that was given when the other half had left.
+    fn take_left(&self) -> Option<Done> {
+        if !self.shared.has_left.load(Ordering::SeqCst) {
+            return None;
+        }
+        std::iter::from_fn(|| self.left.try_recv().ok()).find_map(|exchange| exchange.cut(0))
     }
 }
 
@@ -280,7 +297,7 @@ impl Answers for Ask<'_> {
 
     fn give(&mut self, exchange: Exchange) {
         let rings = !matches!(exchange.from, From::Upstream | From::Again);
-        // There was room, and nobody else gives any; without a receiver all is over.
+        // There is room, and nobody else gives any.
         let _ = self.asking.sender.try_send(exchange);
         if rings {
             self.asking.shared.ring_down(self.seen.link);
@@ -362,5 +379,41 @@ impl Questions for Answer<'_> {
 
     fn is_finished(&self) -> bool {
         self.answering.shared.client_finished.load(Ordering::SeqCst)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+    use crate::http::Version;
+
+    fn exchange(number: u64, from: From) -> Exchange {
+        Exchange {
+            number,
+            version: Version::Http11,
+            head_only: false,
+            keep_alive: true,
+            is_last: false,
+            upgrade: false,
+            from,
+            course: None,
+        }
+    }
+
+    #[test]
+    fn what_is_given_when_nobody_takes_it_any_more_is_told() {
+        let halves = pair(Ipv4Addr::LOCALHOST.into(), Span::from_ms(1)).expect("two bells");
+        let (Half::Up(_, asking), Half::Down(_, answering)) = halves else { panic!("in order") };
+        for (number, from) in [(1, From::Upstream), (2, From::Again), (3, From::Upstream)] {
+            asking.sender.try_send(exchange(number, from)).expect("there is room");
+        }
+        assert!(asking.take_left().is_none(), "the other half is still there to take it");
+        answering.shared.has_left.store(true, Ordering::SeqCst);
+        let told: Vec<(u64, u16)> = std::iter::from_fn(|| asking.take_left())
+            .map(|done| (done.number, done.status))
+            .collect();
+        assert_eq!(told, [(1, 0), (3, 0)], "what nobody waits for is not told");
     }
 }
