@@ -163,6 +163,10 @@ impl Fault for Bandwidth {
         out.extend(steps.into_iter().map(|step| Step { at: now, ..step }));
     }
 
+    fn keeps_steps(&self) -> bool {
+        self.shared.is_some()
+    }
+
     fn held_bytes(&self) -> usize {
         self.waiting.bytes
     }

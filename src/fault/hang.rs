@@ -37,7 +37,8 @@ struct Hang {
     after_bytes: u64,
     length: Span,
     then: &'static str,
-    passed: u64,
+    /// Bytes so far; those that it holds leave with a change.
+    came: u64,
     /// When what is kept back goes on; none before the silence has begun.
     until: Option<Time>,
 }
@@ -70,17 +71,18 @@ impl Fault for Hang {
         match step.action {
             Action::Open => {
                 out.push(step);
-                if self.passed >= self.after_bytes {
-                    self.begin(at, out);
+                match self.came >= self.after_bytes {
+                    true => self.begin(at, out),
+                    false => self.until = None, // a change has moved the offset
                 }
             }
             Action::Send(mut bytes) => {
-                let left = self.after_bytes.saturating_sub(self.passed);
+                let left = self.after_bytes.saturating_sub(self.came);
                 let cut = bytes.len().min(usize::try_from(left).unwrap_or(usize::MAX));
                 let kept = bytes.split_off(cut);
-                self.passed = self.passed.saturating_add(cut as u64);
+                self.came = self.came.saturating_add((cut + kept.len()) as u64);
                 out.push(Step { at, action: Action::Send(bytes) });
-                if self.passed >= self.after_bytes && self.until.is_none() {
+                if self.came >= self.after_bytes && self.until.is_none() {
                     self.begin(at, out);
                 }
                 if !kept.is_empty() {

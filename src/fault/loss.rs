@@ -421,6 +421,10 @@ impl Fault for Loss {
         (self.held_bytes, self.open) = (0, (0, now));
     }
 
+    fn keeps_steps(&self) -> bool {
+        true
+    }
+
     fn held_bytes(&self) -> usize {
         self.held_bytes + self.waiting.len()
     }

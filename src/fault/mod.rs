@@ -164,6 +164,11 @@ pub trait Fault: Send {
     /// Gives back all that it keeps, for the faults change.
     fn release(&mut self, _now: Time, _out: &mut Vec<Step>) {}
 
+    /// True when it may keep steps, ends too: one that is planned for later goes past it.
+    fn keeps_steps(&self) -> bool {
+        false
+    }
+
     /// How many bytes it keeps.
     fn held_bytes(&self) -> usize {
         0

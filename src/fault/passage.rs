@@ -137,7 +137,7 @@ impl Passage {
         let Some(under) = self.message.take() else { return };
         let arrived = if under.pipeline.asked_for().is_some() { Time::ZERO } else { step.at };
         let ends = is_end(&step.action);
-        // An end that was planned for later waits for nothing, as one of the peer.
+        // One that was planned for later comes as from a peer: it cuts, if it is later than bytes.
         let is_settled = ends && under.pipeline.ended_by() == Author::Settled;
         let author = if is_settled { Author::Settled } else { Author::Peer };
         self.connection.push_from(arrived, (step, author));

@@ -121,6 +121,13 @@ fn the_next_message_ends_what_the_faults_of_the_last_one_planned() {
 
 /// Whatever holds the end up: the next message waits for it, and does not pass behind it.
 #[test]
+fn a_stretch_that_is_over_when_the_message_begins_is_no_stretch() {
+    let input = "0 message; 0 send a; 60 message f0; 60 send b";
+    check("timeout for=5 p=0.5", input, "0 send a; 60 send b");
+    check("timeout for=90 p=0.5", input, "0 send a; 90 close");
+}
+
+#[test]
 fn an_end_that_is_settled_on_a_message_ends_the_connection() {
     let limit = "limit_data bytes=2 p=0.5";
     let input = "0 message f0,f1; 0 send abc; 10 message f0,f1; 10 send d; 300 send e";
@@ -130,6 +137,9 @@ fn an_end_that_is_settled_on_a_message_ends_the_connection() {
     assert!(passage.is_ended_by_fault());
     let nothing = "limit_data bytes=0 p=0.5 | hang for=100 p=0.5";
     check(nothing, input, "100 close");
+    let kept = "latency latency=100 p=0.5 | limit_data bytes=0 p=0.5 | \
+                bandwidth rate=1 scope=route p=0.5";
+    check(kept, "0 message f0,f1,f2; 0 send abc; 10 message; 10 send d", "100 close");
     // Behind the end, faults of the connection may be of any length.
     for seed in 0..50 {
         let jitter = format!("{limit} | latency latency=100 jitter=100 name=j{seed}");

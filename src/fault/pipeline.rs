@@ -76,7 +76,7 @@ struct Entry {
     step: Step,
     author: Author,
     seq: u64,
-    /// A close that is due with the bytes before it: it waits until they are written.
+    /// A close that belongs behind the bytes before it: it waits until they are written.
     waits: bool,
     /// A fault made it later.
     delayed: bool,
@@ -139,7 +139,9 @@ impl Pipeline {
         if self.stages.is_empty() {
             return self.schedule(step, author);
         }
-        self.wake(step.at);
+        if step.action != Action::Open {
+            self.wake(step.at); // those that have not begun have nothing to wake for
+        }
         self.flow(0, vec![(step, author)]);
     }
 
@@ -241,7 +243,7 @@ impl Pipeline {
         self.last_data_at = self.last_data_at.min(last);
         self.ends.retain(|end| !end.is_planned());
         for end in self.ends.iter_mut().filter(released) {
-            end.step.at = end.step.at.min(now);
+            end.step.at = now;
         }
         self.is_over |= self.stages.iter().any(Stage::is_over);
         let built = self.build(owner, specs);
@@ -252,6 +254,7 @@ impl Pipeline {
                 let old = old.swap_remove(index);
                 if old.spec.how.mode != stage.spec.how.mode {
                     add_total(&mut self.gone_totals, &old.spec, &old.total);
+                    self.gone_swallowed += old.swallowed_bytes();
                 }
                 last.extend(stage.inherit(now, old));
             }
@@ -286,7 +289,8 @@ impl Pipeline {
     /// True when all that was pushed has left, or was taken out, and no end is settled.
     pub(super) fn is_drained(&self) -> bool {
         let ends = self.ends.iter().all(Entry::is_planned);
-        self.queue.is_empty() && ends && self.held_bytes() == 0
+        let keeps_end = self.stages.iter().any(Stage::keeps_end);
+        self.queue.is_empty() && ends && self.held_bytes() == 0 && !keeps_end
     }
 
     /// True when nothing passes any more behind what was pushed last.
@@ -367,7 +371,9 @@ impl Pipeline {
 
     /// Takes an end out of the schedule; it cuts off all the rest.
     fn take_end(&mut self, index: usize) -> Step {
-        let Entry { step, author, .. } = self.ends.swap_remove(index);
+        let Entry { step, author, seq, waits, .. } = self.ends.swap_remove(index);
+        let cuts = self.queue.front().is_some_and(|first| first.seq < seq);
+        debug_assert!(!(cuts && waits && author == Author::Settled), "bytes came before it");
         self.ended_by = author;
         self.asked_for = None;
         self.ends.clear();
@@ -396,6 +402,9 @@ impl Pipeline {
         let mut entry = Entry { step, author, seq, waits: false, delayed };
         match &entry.step.action {
             Action::Close | Action::Reset => {
+                if !entry.is_planned() {
+                    entry.step.at = entry.step.at.max(self.last_data_at);
+                }
                 let in_order = author == Author::Settled || entry.step.at <= self.last_data_at;
                 entry.waits = entry.step.action == Action::Close && in_order;
                 self.schedule_end(entry);
@@ -453,6 +462,10 @@ mod tests;
 #[cfg(test)]
 #[path = "when_tests.rs"]
 mod when_tests;
+
+#[cfg(test)]
+#[path = "ends_tests.rs"]
+mod ends_tests;
 
 #[cfg(test)]
 #[path = "transcript.rs"]

@@ -23,8 +23,8 @@ pub(super) enum Author {
     Peer,
     /// The fault of the stage at this place, on an end for later: a change forgets it.
     Plan(usize),
-    /// A fault, on an end for the moment in which it decided, or one that acts no more and has
-    /// damaged the stream: no change takes that back.
+    /// A fault, on an end that belongs right behind the step it had before it, which may be due
+    /// later; or one that acts no more and has damaged the stream. No change takes that back.
     Settled,
 }
 
@@ -40,12 +40,16 @@ pub(super) struct Stage {
     pub(super) total: Total,
     /// Bytes that its fault changed in another mode.
     changed_before: u64,
+    /// It has told that it holds bytes for ever.
     held: bool,
+    /// It holds something for ever, be it an end.
+    holds: bool,
     ended: bool,
-    /// Its fault has settled the end: what comes behind that is lost.
+    /// An end that is settled has left it, of its own fault or of one before: what comes behind
+    /// that is lost.
     is_over: bool,
-    /// Who decided on the end that came in last, for when its fault keeps it.
-    end_by: Author,
+    /// Who decided on the ends that came in and have not left, in order.
+    kept_ends: VecDeque<Author>,
     made: Vec<Step>,
     /// When the bytes arrived that it keeps, and how many at a time.
     kept: VecDeque<(Time, usize)>,
@@ -100,9 +104,10 @@ impl Stage {
             total: Total::default(),
             changed_before: 0,
             held: false,
+            holds: false,
             ended: false,
             is_over: false,
-            end_by: Author::Peer,
+            kept_ends: VecDeque::new(),
             made: Vec::new(),
             kept: VecDeque::new(),
             stretch: if spec.how.when.is_always() { Stretch::Within } else { Stretch::Before },
@@ -157,7 +162,7 @@ impl Stage {
         }
         if self.spec.how.mode == old.spec.how.mode {
             self.total = old.total; // what a shadow would have done is not what was done
-            (self.held, self.ended) = (old.held, old.ended);
+            (self.held, self.holds, self.ended) = (old.held, old.holds, old.ended);
             self.changed_before = old.changed_before;
         } else {
             self.changed_before = self.fault.changed_bytes();
@@ -171,8 +176,11 @@ impl Stage {
         } else if last.is_some() && self.turn == Turn::Open {
             self.take_turn(); // it has acted already
         }
-        // Until it acts again, bytes would pass behind those that are missing.
-        let is_late = self.stretch == Stretch::Before && last.as_ref().is_some_and(is_end);
+        // Until it acts again, bytes would pass behind those that are missing; and behind a
+        // half-close none come that it could wait for.
+        let waits_for_bytes = self.spec.how.when.after_bytes > self.seen;
+        let is_late = self.stretch == Stretch::Before
+            && last.as_ref().is_some_and(|last| is_end(last) || waits_for_bytes);
         last.filter(|_| is_late || !self.is_active() || self.is_shadow())
     }
 
@@ -200,14 +208,19 @@ impl Stage {
         if acts && has_acted { self.fault.removed() } else { None }
     }
 
-    /// True when its fault has settled the end.
+    /// True when nothing passes it any more but ends.
     pub(super) fn is_over(&self) -> bool {
         self.is_over
     }
 
-    /// True when it holds bytes for ever, and goes on unchanged among `specs`.
+    /// True when it keeps an end that came in.
+    pub(super) fn keeps_end(&self) -> bool {
+        !self.kept_ends.is_empty() && !self.is_shadow()
+    }
+
+    /// True when it holds something for ever, and goes on unchanged among `specs`.
     pub(super) fn goes_on_holding(&self, specs: &[Spec]) -> bool {
-        self.held && self.is_active() && !self.is_shadow() && specs.contains(&self.spec)
+        self.holds && self.is_active() && !self.is_shadow() && specs.contains(&self.spec)
     }
 
     /// Bytes that it keeps for later.
@@ -267,7 +280,8 @@ impl Stage {
             let arrival = self.take_kept(bytes(&step.action)).unwrap_or(step.at);
             self.note(&step, arrival, false, effects);
             if !self.is_shadow() {
-                next.push(self.kept_by(step));
+                let author = self.author_of(&step);
+                next.push((step, author));
             }
         }
         self.made = made;
@@ -294,8 +308,11 @@ impl Stage {
             let last = self.removed();
             self.fault.release(ends, &mut self.made);
             self.put_out(next, effects);
-            self.is_over |= last.as_ref().is_some_and(is_end);
-            next.extend(last.map(|action| (Step { at: ends, action }, Author::Settled)));
+            // It may be looked at ahead of time; until then a change forgets what does no harm.
+            let has_lost = self.total.swallowed_bytes > 0;
+            let author = if has_lost { Author::Settled } else { Author::Plan(index) };
+            self.is_over |= has_lost && last.as_ref().is_some_and(is_end);
+            next.extend(last.map(|action| (Step { at: ends, action }, author)));
             self.stretch = Stretch::After;
             self.kept.clear();
         }
@@ -334,16 +351,19 @@ impl Stage {
         }
         let mut made = Vec::new();
         self.fault.release(now, &mut made);
-        if !self.is_shadow() {
-            // Of a shadow, the original went on at once.
-            out.extend(made.into_iter().map(|step| self.kept_by(step)));
+        if self.is_shadow() {
+            return; // the original went on at once
+        }
+        for step in made {
+            let author = self.author_of(&step);
+            out.push((step, author));
         }
     }
 
-    /// A step that its fault kept, and who had decided on it.
-    fn kept_by(&self, step: Step) -> Moving {
-        let author = if is_end(&step.action) { self.end_by } else { Author::Peer };
-        (step, author)
+    /// Who had decided on a step that came in, now that it leaves.
+    fn author_of(&mut self, step: &Step) -> Author {
+        let kept = if is_end(&step.action) { self.kept_ends.pop_front() } else { None };
+        kept.unwrap_or(Author::Peer)
     }
 
     /// Leads a step through its fault, or past it.
@@ -356,13 +376,17 @@ impl Stage {
     ) {
         self.offset = self.came;
         self.came += bytes(&step.action) as u64;
-        if self.is_over && !matches!(step.action, Action::Open) && !is_end(&step.action) {
-            return self.note_missing(bytes(&step.action), effects);
-        }
         if self.is_active() && self.stretch == Stretch::Before && step.action == Action::Open {
             self.begin_at(step.at);
         } else if !self.spec.how.when.is_always() && self.is_active() {
             self.advance(index, step.at, next, effects);
+        }
+        if self.is_over && matches!(step.action, Action::Send(_) | Action::Finish) {
+            return self.note_missing(bytes(&step.action), effects);
+        }
+        if matches!(author, Author::Plan(_)) && self.fault.keeps_steps() {
+            step.at = step.at.max(self.last_at); // it may be replaced or taken back
+            return next.push((step, author));
         }
         if !self.is_active() {
             return next.push((step, author));
@@ -409,6 +433,7 @@ impl Stage {
             self.fault.release(original.at, &mut self.made);
             self.made.clear();
             self.kept.clear();
+            self.kept_ends.clear();
         }
         has_turn
     }
@@ -428,7 +453,7 @@ impl Stage {
         }
         let (arrival, came_as_end) = (step.at, is_end(&step.action));
         if came_as_end {
-            self.end_by = author;
+            self.kept_ends.push_back(author);
         }
         let (kept, changed) = (self.fault.held_bytes(), self.fault.changed_bytes());
         let came = bytes(&step.action);
@@ -453,7 +478,7 @@ impl Stage {
             let author = match decided {
                 true if step.at > arrival => Author::Plan(index),
                 true => Author::Settled,
-                false => author,
+                false => self.author_of(&step),
             };
             if !shadow {
                 self.is_over |= author == Author::Settled;
@@ -494,6 +519,7 @@ impl Stage {
     fn note(&mut self, step: &Step, arrival: Time, decided: bool, effects: &mut Vec<Effect>) {
         let deed = match step.action {
             Action::Send(_) if step.at == Time::NEVER => {
+                self.holds = true;
                 (!std::mem::replace(&mut self.held, true)).then_some(Deed::Held)
             }
             Action::Send(_) if step.at > arrival => {
@@ -511,7 +537,10 @@ impl Stage {
                 let reset = step.action == Action::Reset;
                 first.then_some(if reset { Deed::Reset } else { Deed::Closed })
             }
-            _ => None,
+            _ => {
+                self.holds |= !decided && step.at == Time::NEVER;
+                None
+            }
         };
         effects.extend(deed.map(|deed| self.effect(deed)));
     }
