@@ -72,6 +72,8 @@ fn a_fault_that_has_lost_bytes_waits_for_no_later_turn() {
     // What it holds and does not lose, it holds until then.
     let late = "0 send abc; 1 finish; 5 set slow_close delay=5 after=9";
     check("slow_close delay=100", late, "0 send abc; 14 finish");
+    let never = "0 send abc; 1 finish; 5 set slow_close delay=5 afterBytes=9";
+    check("slow_close delay=100", never, "0 send abc; 5 finish");
 }
 
 #[test]
