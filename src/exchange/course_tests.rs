@@ -328,28 +328,155 @@ fn a_copy_is_answered_badly() {
     }
 }
 
-/// A request that is longer than what is kept is sent once; one of just that length again.
+/// A request whose body is longer than what is kept is sent once; one of just that length again.
 #[test]
 fn what_is_too_long_is_sent_once() {
-    let course = Course { duplicates: 1, ..Course::default() };
-    let of_length = |length: usize| {
-        let head = "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 60000\r\nX: \r\n\r\n";
-        let body = "x".repeat(60_000);
-        let padding = "p".repeat(length - head.len() - body.len());
-        format!("{}{body}", head.replace("X: ", &format!("X: {padding}")))
+    let decided = vec![decided("duplicate_request", Phase::Request)];
+    let course = Course { duplicates: 1, explain: true, decided, ..Course::default() };
+    let plain = |length: usize| {
+        let head = format!("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n");
+        format!("{head}{}", "x".repeat(length))
+    };
+    let chunked = |length: usize| {
+        let head = "PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+        format!("{head}{}0\r\nA: b\r\n\r\n", "1\r\nx\r\n".repeat(length))
     };
     for (length, times) in [(COPY_BYTES_MAX, 2), (COPY_BYTES_MAX + 1, 1)] {
-        let request = of_length(length);
-        assert_eq!(request.len(), length);
-        let talk = Talk {
-            client: request.as_bytes(),
-            upstream: b"",
-            courses: vec![Some(course.clone())],
-            client_ends: None,
-            upstream_ends: None,
+        for request in [plain(length), chunked(length)] {
+            let talk = Talk {
+                client: request.as_bytes(),
+                upstream: &crlf(OK),
+                courses: vec![Some(course.clone())],
+                client_ends: None,
+                upstream_ends: None,
+            };
+            let heard = talk.cut(usize::MAX, usize::MAX);
+            assert_eq!(heard.upstream.matches("PUT / ").count(), times, "{length} bytes");
+            assert_eq!(heard.upstream.matches('x').count(), times * length, "{length} bytes");
+            let told = heard.client.contains("X-Chaos-Faults: duplicate_request");
+            assert_eq!(told, times > 1, "{length} bytes: {}", heard.client);
+        }
+    }
+}
+
+fn decided(kind: &str, phase: Phase) -> Decided {
+    let kind = Kind::find(kind).expect("a kind");
+    Decided { phase, fault: "mine".into(), kind, drawn: String::new(), shadow: false }
+}
+
+/// What there was nothing to do for was not done, and is not told.
+#[test]
+fn what_was_not_done_is_not_told() {
+    let told = |answer: Answer, request: &str, from_upstream: &str| {
+        let decided = vec![
+            decided("http_delay", Phase::Answer),
+            decided("http_header", Phase::Answer),
+            decided("payload_corruption", Phase::Corrupt),
+            decided("partial_response", Phase::End),
+        ];
+        let course = Course { decided, explain: true, ..on_answer(answer) };
+        let heard = talk(request, from_upstream, vec![Some(course)]);
+        let line = heard.client.lines().find(|line| line.starts_with("X-Chaos-Faults: "));
+        line.map_or(String::new(), |line| line.replace("X-Chaos-Faults: ", ""))
+    };
+    let partial = || Answer { partial: Some(Partial::Bytes(3)), ..Answer::default() };
+    let all = "http_delay, http_header, payload_corruption, partial_response";
+    assert_eq!(told(partial(), GET, OK), all);
+    let bodiless = [
+        (GET, "HTTP/1.1 204 No Content\n\n"),
+        (GET, "HTTP/1.1 304 Not Modified\n\n"),
+        (GET, "HTTP/1.1 200 OK\nContent-Length: 0\n\n"),
+        ("HEAD / HTTP/1.1\nHost: a\n\n", "HTTP/1.1 200 OK\nContent-Length: 5\n\n"),
+    ];
+    for (request, answer) in bodiless {
+        assert_eq!(told(partial(), request, answer), "http_delay, http_header", "{answer}");
+    }
+    let chunk = Answer { malformed: Some(Malformed::Chunk), ..Answer::default() };
+    assert_eq!(told(chunk, GET, OK), "http_delay, http_header");
+    let upgrade = "GET / HTTP/1.1\nHost: a\nConnection: upgrade\nUpgrade: a\n\n";
+    let switched = "HTTP/1.1 101 Switching Protocols\nConnection: upgrade\nUpgrade: a\n\n";
+    assert_eq!(told(partial(), upgrade, switched), "http_header");
+}
+
+/// Where the upstream cuts an answer that another one was to stand for, the client has none.
+#[test]
+fn no_status_is_told_that_the_client_was_not_given() {
+    let replace = Answer { replace: Some(Reply::new(500)), ..Answer::default() };
+    let lose = Answer { lose: Some(Lose::Close), ..Answer::default() };
+    let cut = "HTTP/1.1 200 OK\nContent-Length: 5\n\nhe";
+    for (answer, answers) in [(replace, vec![cut]), (lose, vec![cut])] {
+        for from_upstream in answers {
+            let talk = Talk {
+                client: &crlf(GET),
+                upstream: &crlf(from_upstream),
+                courses: vec![Some(on_answer(answer.clone()))],
+                client_ends: None,
+                upstream_ends: Some(Ended::Finished),
+            };
+            assert_eq!(talk.hear().done, [(1, 0, false)], "{answer:?}");
+        }
+    }
+}
+
+/// Another answer in the place of the upstream's has the changes that were meant for that.
+#[test]
+fn another_answer_is_edited() {
+    let answer = Answer {
+        replace: Some(Reply::new(503).with("A", "1").with("B", "2")),
+        edits: vec![Edit::Remove("a".into()), Edit::Set("b".into(), b"3".to_vec())],
+        ..Answer::default()
+    };
+    let ours = "HTTP/1.1 503 Service Unavailable\nb: 3\nContent-Length: 0\n\n";
+    check_answer(answer, OK, &format!("{ours}{OK}"), Turn::Wait);
+}
+
+/// What holds an answer until its client leaves has done so; one that waits behind it has not.
+#[test]
+fn what_was_held_until_the_client_left_is_told() {
+    let wait = Span::from_ms(100);
+    let timeout = Course {
+        abort: Some(Abort::Reply(Reply::new(504), wait)),
+        decided: vec![decided("http_timeout", Phase::Abort)],
+        ..Course::default()
+    };
+    let late = Course {
+        decided: vec![decided("http_delay", Phase::Answer)],
+        ..on_answer(Answer { delay: wait, ..Answer::default() })
+    };
+    for (course, name) in [(timeout, "http_timeout"), (late, "http_delay")] {
+        let ends = Ends::default();
+        ends.0.borrow_mut().courses = vec![Some(course.clone()), Some(course)].into();
+        let (mut up, mut down) = (Up::new(Span::from_ms(1)), Down::default());
+        up.turn(&crlf(&GET.repeat(2)), Time::ZERO, &mut ends.clone(), &mut Vec::new());
+        down.turn(&crlf(OK), Time::ZERO, &mut ends.clone(), &mut Vec::new());
+        down.leave(Time::ZERO + Span::from_ms(30), &mut ends.clone());
+        let done = std::iter::from_fn(|| down.take_done()).map(|done| {
+            let course = done.course.expect("it was decided on");
+            let names: Vec<&str> = course.decided.iter().map(|own| own.kind.name).collect();
+            (done.status, names.join(","), course.held)
+        });
+        let held = (0, name.to_owned(), Span::from_ms(30));
+        assert_eq!(done.collect::<Vec<_>>(), [held, (0, String::new(), Span::ZERO)]);
+    }
+}
+
+/// A fault that hangs a client and goes leaves a connection that ends; else it goes on to hang.
+#[test]
+fn a_hanging_answer_ends_with_its_fault() {
+    for (stays, turn) in [(true, Turn::Wait), (false, Turn::Finish)] {
+        let ends = Ends::default();
+        let course = Course {
+            decided: vec![decided("lose_response", Phase::End)],
+            ..on_answer(Answer { lose: Some(Lose::Hang), ..Answer::default() })
         };
-        let heard = talk.cut(usize::MAX, usize::MAX).upstream;
-        assert_eq!(heard.matches("PUT / ").count(), times, "{length} bytes");
+        ends.0.borrow_mut().courses = vec![Some(course)].into();
+        let (mut up, mut down) = (Up::new(Span::from_ms(1)), Down::default());
+        up.turn(&crlf(GET), Time::ZERO, &mut ends.clone(), &mut Vec::new());
+        let mut out = Vec::new();
+        assert_eq!(down.turn(&crlf(OK), Time::ZERO, &mut ends.clone(), &mut out), Turn::Wait);
+        down.release(Time::ZERO, &|name| stays && name == "mine");
+        assert_eq!(down.turn(&[], Time::ZERO, &mut ends.clone(), &mut out), turn);
+        assert!(out.is_empty());
     }
 }
 

@@ -9,9 +9,9 @@ use std::collections::VecDeque;
 
 use super::damage::{GARBAGE, NO_CHUNK};
 use super::heads::{self, Goes, Out};
-use super::way::{Passed, Way};
+use super::way::{Passed, Passing, Then, To, Way};
 use super::{Broken, Done, Ended, Exchange, From, LIMITS, Mark, Marks, Rest, Turn, Upstream};
-use crate::fault::course::{Abort, Answer, Lose, Malformed};
+use crate::fault::course::{Abort, Answer, Course, Lose, Malformed};
 use crate::http::Version;
 use crate::http::{AnswerReader, Answered, BodyReader, Framing, Manner, Reject, Reply};
 use crate::units::Time;
@@ -61,37 +61,14 @@ enum State {
     Head,
     Delayed(Answered, Time),
     Body(Box<Passing>),
-    /// Nothing more comes out, until the client leaves.
-    Hang,
+    /// Nothing more comes out, until the client leaves or this fault has gone.
+    Hang(String),
     Over(Turn),
 }
 
-/// An answer whose body is coming.
-#[derive(Debug)]
-struct Passing {
-    body: BodyReader,
-    status: u16,
-    to: To,
-    /// The upstream means to take another request.
-    stays: bool,
-}
-
-#[derive(Debug)]
-enum To {
-    Client(Way),
-    /// Thrown away; then goes on like this.
-    Nowhere(Then),
-}
-
-#[derive(Debug)]
-enum Then {
-    /// The exchange is over; its client has this status.
-    Done(u16),
-    Reply(Reply),
-    Lose(Lose),
-}
-
 type Next = Option<Turn>;
+
+type Work<'a> = super::Work<'a, dyn Questions + 'a>;
 
 impl Default for Down {
     fn default() -> Down {
@@ -120,7 +97,7 @@ impl Down {
     pub fn due(&self) -> Time {
         match &self.state {
             State::Own(due) | State::Delayed(_, due) => *due,
-            State::Next | State::Head | State::Body(_) | State::Hang | State::Over(_) => {
+            State::Next | State::Head | State::Body(_) | State::Hang(_) | State::Over(_) => {
                 Time::NEVER
             }
         }
@@ -131,10 +108,13 @@ impl Down {
         matches!(self.state, State::Own(_) | State::Delayed(..))
     }
 
-    /// The faults have changed: what they delayed goes on.
-    pub fn release(&mut self, now: Time) {
-        if let State::Own(due) | State::Delayed(_, due) = &mut self.state {
-            *due = now;
+    /// The faults have changed: what they delayed goes on. A fault that has lost an answer and is
+    /// not `still` in force leaves a connection that ends.
+    pub fn release(&mut self, now: Time, still: &dyn Fn(&str) -> bool) {
+        match &mut self.state {
+            State::Own(due) | State::Delayed(_, due) => *due = now,
+            State::Hang(fault) if !still(fault) => self.state = State::Over(Turn::Finish),
+            _ => {}
         }
     }
 
@@ -185,7 +165,7 @@ impl Down {
             State::Next => self.next(work),
             State::Own(due) if work.now < due => self.wait(State::Own(due)),
             State::Own(_) => {
-                self.held(work);
+                self.held(work.now);
                 self.own(work)
             }
             State::Head => self.head(work),
@@ -193,19 +173,19 @@ impl Down {
                 self.wait(State::Delayed(answered, due))
             }
             State::Delayed(answered, _) => {
-                self.held(work);
+                self.held(work.now);
                 self.answer(answered, work)
             }
             State::Body(mut passing) => match self.body(&mut passing, work) {
                 Some(next) => next,
                 None => self.wait(State::Body(passing)),
             },
-            State::Hang => {
+            State::Hang(fault) => {
                 work.taken = work.bytes.len();
                 work.other.close(); // what still comes is read, so that its end is seen
                 match work.other.is_finished() {
                     true => self.over(Turn::Close, work),
-                    false => self.wait(State::Hang),
+                    false => self.wait(State::Hang(fault)),
                 }
             }
             State::Over(turn) => self.over(turn, work),
@@ -213,11 +193,16 @@ impl Down {
     }
 
     /// The answer under way waits no longer.
-    fn held(&mut self, work: &Work<'_>) {
+    fn held(&mut self, now: Time) {
         let since = self.since;
-        if let Some(course) = self.current.as_mut().and_then(|exchange| exchange.course.as_mut()) {
-            course.held.0 += (work.now - since).0;
+        if let Some(course) = self.course() {
+            course.held.0 += (now - since).0;
         }
+    }
+
+    /// What was decided for the exchange that is being answered, if there is one.
+    fn course(&mut self) -> Option<&mut Course> {
+        self.current.as_mut()?.course.as_deref_mut()
     }
 
     fn wait(&mut self, state: State) -> Next {
@@ -313,8 +298,8 @@ impl Down {
             return self.finish_exchange(0, Some(Turn::Finish), work);
         }
         let was_sent = work.other.upstream() == Upstream::Reached;
-        if let Some(course) = self.current.as_mut().and_then(|own| own.course.as_mut()) {
-            course.came_to_nothing(was_sent);
+        if let Some(course) = self.course() {
+            course.came_to_nothing(was_sent, false);
         }
         let turn = self.reply(&reject.reply(), false, work);
         if let Some(done) = self.done.back_mut() {
@@ -328,15 +313,15 @@ impl Down {
     }
 
     /// The connection is over before what is under way and what waits is answered.
-    pub fn leave(&mut self, other: &mut dyn Questions) {
-        let status = match &self.state {
-            State::Body(passing) if matches!(passing.to, To::Client(_)) => passing.status,
-            _ => 0,
-        };
-        let current = self.current.take().map(|exchange| (exchange, status));
-        let waiting = std::iter::from_fn(|| Some((other.next()?, 0)));
-        self.done
-            .extend(current.into_iter().chain(waiting).filter_map(|(own, status)| own.cut(status)));
+    pub fn leave(&mut self, now: Time, other: &mut dyn Questions) {
+        let is_held = self.is_delayed();
+        if is_held {
+            self.held(now);
+        }
+        let status = if let State::Body(passing) = &self.state { passing.given() } else { 0 };
+        let current = self.current.take().and_then(|own| own.cut(status, is_held));
+        let waiting = std::iter::from_fn(|| other.next()).filter_map(|own| own.cut(0, false));
+        self.done.extend(current.into_iter().chain(waiting));
     }
 
     /// The exchange is over; so is the connection, if it ends.
@@ -416,6 +401,7 @@ impl Down {
                 return self.bad_gateway("the upstream switched protocols unasked", work);
             }
             101 if self.plan().is_none_or(|plan| plan.lose.is_none() && plan.replace.is_none()) => {
+                self.course().into_iter().for_each(Course::meets_tunnel);
                 self.write_head(&answered, Out::Bodiless, true, work);
                 work.other.tell(true);
                 let _ = self.finish_exchange(101, None, work);
@@ -436,6 +422,7 @@ impl Down {
             work.other.tell(false);
         }
         self.answers += 1;
+        self.current.iter_mut().for_each(Exchange::look_at_copies);
         let due = self.plan().map_or(work.now, |plan| work.now + plan.delay);
         self.since = work.now;
         match work.now < due {
@@ -461,6 +448,10 @@ impl Down {
         let exchange = self.current();
         let is_bodiless = answered.is_bodiless(exchange.head_only);
         let framing = if is_bodiless { Framing::Length(0) } else { answered.framing };
+        if let Some(course) = self.course() {
+            course.meets_answer(framing != Framing::Length(0));
+        }
+        let exchange = self.current();
         let body = match BodyReader::new(framing, &LIMITS) {
             Ok(body) => body,
             Err(reject) => return self.bad_gateway(reject.reason, work),
@@ -471,7 +462,7 @@ impl Down {
         let to = match (exchange.from, plan.lose, &plan.replace) {
             (From::Again, ..) => To::Nowhere(Then::Done(0)),
             (_, Some(lose), _) => To::Nowhere(Then::Lose(lose)),
-            (_, None, Some(reply)) => To::Nowhere(Then::Reply(reply.clone())),
+            (_, None, Some(reply)) => To::Nowhere(Then::Reply(heads::edited(reply, &plan.edits))),
             (_, None, None) => {
                 if let Some(malformed) = plan.malformed {
                     return self.break_answer(malformed, &answered, is_bodiless, work);
@@ -515,10 +506,10 @@ impl Down {
 
     /// Passes on what is there; none while more of the body is to come.
     fn body(&mut self, passing: &mut Passing, work: &mut Work<'_>) -> Option<Next> {
-        let status = passing.status;
         if self.broken(work).is_some() {
-            return Some(self.finish_exchange(status, Some(Turn::Close), work));
+            return Some(self.cut_off(passing, Turn::Close, work));
         }
+        let status = passing.status;
         loop {
             let Ok((taken, data)) = passing.body.next(work.rest()) else {
                 return Some(self.cut(passing, work));
@@ -558,7 +549,16 @@ impl Down {
             }
             _ => Turn::Reset,
         };
-        self.finish_exchange(passing.status, Some(turn), work)
+        self.cut_off(passing, turn, work)
+    }
+
+    /// The exchange ends before the body does.
+    fn cut_off(&mut self, passing: &Passing, turn: Turn, work: &mut Work<'_>) -> Next {
+        let status = passing.given();
+        if let Some(course) = self.course().filter(|_| status == 0) {
+            course.came_to_nothing(true, false);
+        }
+        self.finish_exchange(status, Some(turn), work)
     }
 
     fn finish_body(&mut self, passing: &mut Passing, work: &mut Work<'_>) -> Next {
@@ -576,25 +576,11 @@ impl Down {
             To::Nowhere(Then::Lose(Lose::Reset)) => self.end_by_fault(0, Some(Turn::Reset), work),
             To::Nowhere(Then::Lose(Lose::Close)) => self.end_by_fault(0, Some(Turn::Finish), work),
             To::Nowhere(Then::Lose(Lose::Hang)) => {
+                let fault = self.course().and_then(|course| course.lost_by()).unwrap_or_default();
                 let _ = self.end_by_fault(0, None, work);
-                self.state = State::Hang;
+                self.state = State::Hang(fault);
                 None
             }
         }
-    }
-}
-
-/// What is to be done with the bytes of one turn.
-struct Work<'a> {
-    bytes: &'a [u8],
-    taken: usize,
-    now: Time,
-    other: &'a mut dyn Questions,
-    out: &'a mut Vec<u8>,
-}
-
-impl<'a> Work<'a> {
-    fn rest(&self) -> &'a [u8] {
-        &self.bytes[self.taken..]
     }
 }

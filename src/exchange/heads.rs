@@ -88,20 +88,33 @@ pub(super) fn answer(
         Out::Chunked => line(out, b"Transfer-Encoding", b"chunked"),
         Out::Length(_) | Out::Bodiless | Out::Raw => {}
     }
-    if answered.status == 101 {
-        fields.all(Known::Upgrade).for_each(|value| line(out, b"Upgrade", value));
-        line(out, b"Connection", b"upgrade");
-    } else if answered.status >= 200 {
-        match goes {
-            Goes { keep_alive: false, .. } => line(out, b"Connection", b"close"),
-            Goes { version: Version::Http10, .. } => line(out, b"Connection", b"keep-alive"),
-            Goes { version: Version::Http11, .. } => {}
+    match (answered.status, goes) {
+        (101, _) => {
+            fields.all(Known::Upgrade).for_each(|value| line(out, b"Upgrade", value));
+            line(out, b"Connection", b"upgrade");
         }
-        if let Some(told) = explained(course) {
-            line_of_ours(out, EXPLAIN.as_bytes(), told.as_bytes());
-        }
+        (..200, _) | (_, Goes { keep_alive: true, version: Version::Http11 }) => {}
+        (_, Goes { keep_alive: false, .. }) => line(out, b"Connection", b"close"),
+        (_, Goes { version: Version::Http10, .. }) => line(out, b"Connection", b"keep-alive"),
+    }
+    let is_proper = answered.status == 101 || answered.status >= 200;
+    if let Some(told) = explained(course).filter(|_| is_proper) {
+        line_of_ours(out, EXPLAIN.as_bytes(), told.as_bytes());
     }
     out.extend_from_slice(b"\r\n");
+}
+
+/// An answer in the place of the upstream's, with the changes that were meant for that.
+pub(super) fn edited(reply: &Reply, edits: &[Edit]) -> Reply {
+    let mut reply = reply.clone();
+    for edit in edits {
+        let (Edit::Remove(name) | Edit::Set(name, _)) = edit;
+        reply.fields.retain(|(own, _)| !own.eq_ignore_ascii_case(name));
+        if let Edit::Set(name, value) = edit {
+            reply = reply.with(name, &String::from_utf8_lossy(value));
+        }
+    }
+    reply
 }
 
 /// An answer of our own, with what it tells of faults.
@@ -154,7 +167,7 @@ fn copy(fields: RawFields<'_>, edits: &[Edit], keeps: bool, out: &mut Vec<u8>) {
     });
     for (index, edit) in edits.iter().enumerate() {
         if let Edit::Set(name, value) = edit
-            && !is_framing(name.as_bytes())
+            && !Known::of(name.as_bytes()).is_of_hop()
             && !edits[index + 1..].iter().any(|later| is_about(later, name.as_bytes()))
         {
             line_of_ours(out, name.as_bytes(), value);
@@ -165,12 +178,7 @@ fn copy(fields: RawFields<'_>, edits: &[Edit], keeps: bool, out: &mut Vec<u8>) {
 /// True when an edit takes the place of the field with this name. The framing is not to be had.
 fn is_about(edit: &Edit, name: &[u8]) -> bool {
     let (Edit::Set(edited, _) | Edit::Remove(edited)) = edit;
-    edited.as_bytes().eq_ignore_ascii_case(name) && !is_framing(name)
-}
-
-/// True for a field that says where a message ends, or is for one hop: no edit changes it.
-fn is_framing(name: &[u8]) -> bool {
-    !matches!(Known::of(name), Known::Other | Known::Host | Known::Expect)
+    edited.as_bytes().eq_ignore_ascii_case(name) && !Known::of(name).is_of_hop()
 }
 
 /// Writes one field. What could end it early is written as a blank.

@@ -23,6 +23,7 @@ mod up;
 mod down;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::fault::course::Course;
 use crate::fault::message::Message;
@@ -36,7 +37,7 @@ pub use up::{Answers, Up};
 /// Requests of one connection that may wait for their answers; the next one waits unread.
 pub const PIPELINED_MAX: usize = 16;
 
-/// Bytes of a request, head and body, that is sent more than once; a longer one is sent once.
+/// Bytes of the body of a request that is sent more than once; one with a longer one is sent once.
 pub const COPY_BYTES_MAX: usize = 64 << 10;
 
 /// What a message may be on its way through. Bodies are not kept, so they have no limit but one:
@@ -63,6 +64,8 @@ pub struct Exchange {
     pub from: From,
     /// What the faults decided; none when they decided nothing.
     pub course: Option<Box<Course>>,
+    /// Set when its body turns out to be too long for it to be sent again.
+    pub is_unrepeated: Option<Arc<AtomicBool>>,
 }
 
 /// Who answers a request.
@@ -136,15 +139,25 @@ pub struct Done {
 }
 
 impl Exchange {
-    /// It is cut after its client was given this status; 0: before. None where nobody waits for it.
-    pub fn cut(mut self, status: u16) -> Option<Done> {
+    /// It is cut after its client was given this status; 0: before, while a fault held the answer
+    /// perhaps. None where nobody waits for it.
+    pub fn cut(mut self, status: u16, is_held: bool) -> Option<Done> {
+        self.look_at_copies();
         if let Some(course) = self.course.as_mut().filter(|_| status == 0) {
-            course.came_to_nothing(self.from == From::Upstream);
+            course.came_to_nothing(self.from == From::Upstream, is_held);
         }
         let (by_upstream, refused, ended_by_fault) = (status != 0, None, false);
         let Exchange { number, course, from, .. } = self;
         let done = Done { number, status, by_upstream, course, refused, ended_by_fault };
         (!matches!(from, From::Again | From::Nobody)).then_some(done)
+    }
+
+    /// Whether it was sent again is known by now.
+    fn look_at_copies(&mut self) {
+        let is_unrepeated = self.is_unrepeated.take_if(|flag| flag.load(Ordering::SeqCst));
+        if let Some(course) = self.course.as_mut().filter(|_| is_unrepeated.is_some()) {
+            course.is_not_repeated();
+        }
     }
 }
 
@@ -201,6 +214,21 @@ impl Marks {
             next.at = 0; // whatever comes next
         }
         std::mem::take(&mut self.new)
+    }
+}
+
+/// What is to be done with the bytes of one turn of a half.
+struct Work<'a, Other: ?Sized> {
+    bytes: &'a [u8],
+    taken: usize,
+    now: Time,
+    other: &'a mut Other,
+    out: &'a mut Vec<u8>,
+}
+
+impl<'a, Other: ?Sized> Work<'a, Other> {
+    fn rest(&self) -> &'a [u8] {
+        &self.bytes[self.taken..]
     }
 }
 

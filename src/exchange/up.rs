@@ -6,6 +6,9 @@
 //!   \------- Refused --------------------------> Last     (what still comes is thrown away)
 //! ```
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use super::{
     Broken, COPY_BYTES_MAX, Done, Ended, Exchange, From, LIMITS, Mark, Marks, Rest, Turn, heads,
 };
@@ -61,7 +64,7 @@ enum State {
     /// Waits for room for its answer.
     Refused(Reject),
     Body(Box<Sending>),
-    Copies(Asked, Copies),
+    Copies(Asked, Option<Copies>),
     /// Waits for what the upstream says to an upgrade.
     Asked,
     Last,
@@ -87,11 +90,18 @@ enum To {
 #[derive(Debug)]
 struct Copies {
     left: u32,
-    text: Vec<u8>,
+    head: Vec<u8>,
+    body: Vec<u8>,
+    /// What ends a body in chunks.
+    end: Vec<u8>,
+    /// To be set when the body is too long.
+    is_too_long: Arc<AtomicBool>,
 }
 
 /// Goes on with the next state, or gives the turn back.
 type Next = Option<Turn>;
+
+type Work<'a> = super::Work<'a, dyn Answers + 'a>;
 
 impl Up {
     /// Waits for the first request. A head may take `head_span`.
@@ -170,7 +180,7 @@ impl Up {
             },
             _ => return,
         };
-        self.left = exchange.cut(0);
+        self.left = exchange.cut(0, false);
     }
 
     /// The request that was left, once.
@@ -328,14 +338,14 @@ impl Up {
                 let wait = if let Abort::Reply(_, span) = abort { *span } else { Span::ZERO };
                 exchange.from = From::Proxy(work.now + wait);
                 exchange.upgrade = false;
-                if asked.expects_continue {
-                    // The body may come or not: nothing can be read behind the answer.
+                if asked.expects_continue || !matches!(abort, Abort::Reply(..)) {
+                    // The body may come or not: nothing can be read behind the answer. And whoever
+                    // gets none does not wait for its body.
                     let (keep_alive, is_last) = (false, true);
                     work.other.give(Exchange { keep_alive, is_last, course, ..exchange });
                     self.state = State::Last;
                     return None;
                 }
-                exchange.is_last |= !matches!(abort, Abort::Reply(..));
                 exchange.course = course;
                 To::Nowhere(Box::new(exchange))
             }
@@ -351,9 +361,20 @@ impl Up {
                 heads::request(&self.reader, &sent, edits, work.out);
                 exchange.is_last &= again == 0;
                 exchange.course = course;
+                if asked.upgrade {
+                    exchange.course.iter_mut().for_each(|course| course.is_not_repeated());
+                }
+                let copies = (again > 0).then(|| Copies {
+                    left: again,
+                    head: work.out[from..].to_vec(),
+                    body: Vec::new(),
+                    end: Vec::new(),
+                    is_too_long: Arc::default(),
+                });
+                exchange.is_unrepeated =
+                    copies.as_ref().map(|copies| Arc::clone(&copies.is_too_long));
                 work.other.give(exchange);
-                let text = || work.out[from..].to_vec();
-                To::Upstream((again > 0).then(|| Copies { left: again, text: text() }), again > 0)
+                To::Upstream(copies, again > 0)
             }
         };
         let mut sending = Sending { asked, body, to };
@@ -373,6 +394,7 @@ impl Up {
             upgrade: asked.upgrade,
             from,
             course: None,
+            is_unrepeated: None,
         }
     }
 
@@ -384,7 +406,6 @@ impl Up {
                 Err(reject) => return Some(self.break_off(sending, reject, work)),
             };
             work.taken += taken;
-            let from = work.out.len();
             match (&sending.to, sending.asked.framing) {
                 (To::Nowhere(_), _) => {}
                 (To::Upstream(..), Framing::Chunked) => heads::chunk(data, work.out),
@@ -392,10 +413,12 @@ impl Up {
             }
             let is_done = sending.body.is_done();
             if let To::Upstream(copies, _) = &mut sending.to {
+                keep_copy(copies, data);
                 if is_done && sending.asked.framing == Framing::Chunked {
+                    let from = work.out.len();
                     heads::last_chunk(sending.body.trailers(), work.out);
+                    copies.iter_mut().for_each(|kept| kept.end = work.out[from..].to_vec());
                 }
-                keep_copy(copies, &work.out[from..]);
             }
             if is_done {
                 return Some(self.finish_request(sending, work));
@@ -419,7 +442,6 @@ impl Up {
             }
             To::Upstream(_, false) => self.follow(asked),
             To::Upstream(copies, true) => {
-                let copies = copies.unwrap_or(Copies { left: 0, text: Vec::new() });
                 self.state = State::Copies(asked, copies);
                 None
             }
@@ -427,18 +449,21 @@ impl Up {
     }
 
     /// Sends the request again, as often as was decided.
-    fn copies(&mut self, asked: Asked, mut copies: Copies, work: &mut Work<'_>) -> Next {
+    fn copies(&mut self, asked: Asked, mut copies: Option<Copies>, work: &mut Work<'_>) -> Next {
         loop {
             if !work.other.has_room() {
                 return self.wait(State::Copies(asked, copies));
             }
-            if copies.left == 0 {
-                break;
-            }
+            let Some(copy) = copies.as_mut().filter(|copies| copies.left > 0) else { break };
             let is_last = false;
             work.other.give(Exchange { is_last, ..self.exchange(&asked, From::Again) });
-            work.out.extend_from_slice(&copies.text);
-            copies.left -= 1;
+            work.out.extend_from_slice(&copy.head);
+            match asked.framing {
+                Framing::Chunked => heads::chunk(&copy.body, work.out),
+                Framing::Length(_) | Framing::Close => work.out.extend_from_slice(&copy.body),
+            }
+            work.out.extend_from_slice(&copy.end);
+            copy.left -= 1;
         }
         if !asked.keep_alive {
             work.other.give(self.exchange(&asked, From::Nobody));
@@ -494,25 +519,10 @@ impl Up {
             upgrade: false,
             from: From::Refused(reject),
             course: None,
+            is_unrepeated: None,
         }
     }
 }
-
-/// What is to be done with the bytes of one turn.
-struct Work<'a> {
-    bytes: &'a [u8],
-    taken: usize,
-    now: Time,
-    other: &'a mut dyn Answers,
-    out: &'a mut Vec<u8>,
-}
-
-impl<'a> Work<'a> {
-    fn rest(&self) -> &'a [u8] {
-        &self.bytes[self.taken..]
-    }
-}
-
 /// The first byte of TLS.
 const TLS_HANDSHAKE: u8 = 0x16;
 
@@ -520,10 +530,11 @@ const LIKE_TLS: &str = "this looks like TLS; use protocol tcp";
 const LIKE_HTTP2: &str = "this looks like HTTP/2; use protocol tcp";
 
 /// Keeps what was sent, to send it again; one that grows too long is forgotten.
-fn keep_copy(copies: &mut Option<Copies>, sent: &[u8]) {
+fn keep_copy(copies: &mut Option<Copies>, data: &[u8]) {
     if let Some(kept) = copies {
-        kept.text.extend_from_slice(sent);
-        if kept.text.len() > COPY_BYTES_MAX {
+        kept.body.extend_from_slice(data);
+        if kept.body.len() > COPY_BYTES_MAX {
+            kept.is_too_long.store(true, Ordering::SeqCst);
             *copies = None;
         }
     }

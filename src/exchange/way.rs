@@ -4,8 +4,44 @@
 use super::Turn;
 use super::damage::Damage;
 use super::heads::{self, Out};
-use crate::fault::course::{Answer, Corruption, CorruptionKind, Partial};
-use crate::http::{Framing, RawFields, Version};
+use crate::fault::course::{Answer, Corruption, CorruptionKind, Lose, Partial};
+use crate::http::{BodyReader, Framing, RawFields, Reply, Version};
+
+/// An answer whose body is coming.
+#[derive(Debug)]
+pub(super) struct Passing {
+    pub(super) body: BodyReader,
+    pub(super) status: u16,
+    pub(super) to: To,
+    /// The upstream means to take another request.
+    pub(super) stays: bool,
+}
+
+impl Passing {
+    /// The status that the client was given so far.
+    pub(super) fn given(&self) -> u16 {
+        match self.to {
+            To::Client(_) => self.status,
+            To::Nowhere(Then::Done(status)) => status,
+            To::Nowhere(Then::Reply(_) | Then::Lose(_)) => 0,
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(super) enum To {
+    Client(Way),
+    /// Thrown away; then goes on like this.
+    Nowhere(Then),
+}
+
+#[derive(Debug)]
+pub(super) enum Then {
+    /// The exchange is over; its client has this status.
+    Done(u16),
+    Reply(Reply),
+    Lose(Lose),
+}
 
 /// How a body goes on to the client.
 #[derive(Debug)]

@@ -38,13 +38,56 @@ pub struct Course {
 
 impl Course {
     /// There was no answer of the upstream's, or none at all: what the faults would have done to
-    /// that was not done, nor what they would have done to a request, unless it `was_sent`.
-    pub fn came_to_nothing(&mut self, was_sent: bool) {
+    /// that was not done, nor what they would have done to a request, unless it `was_sent`; but
+    /// the answer, of whomever, may have been held.
+    pub fn came_to_nothing(&mut self, was_sent: bool, was_held: bool) {
         self.decided.retain(|decided| match decided.phase {
             Phase::Limit | Phase::Delay | Phase::Stream => true,
             Phase::Request => was_sent,
-            Phase::Abort | Phase::Replace | Phase::Answer | Phase::Corrupt | Phase::End => false,
+            Phase::Abort => was_held,
+            Phase::Answer => was_held && decided.delays(),
+            Phase::Replace | Phase::Corrupt | Phase::End => false,
         });
+    }
+
+    /// The upstream has answered, with a body or without: what cannot be done to that is not done.
+    pub fn meets_answer(&mut self, has_body: bool) {
+        let Answer { lose, malformed, .. } = &self.answer;
+        let has_head = lose.is_none() && matches!(malformed, None | Some(Malformed::Chunk));
+        let has_body = has_body && lose.is_none() && malformed.is_none();
+        self.decided.retain(|decided| match decided.phase {
+            Phase::Answer => has_head || decided.delays(),
+            Phase::Corrupt => has_body,
+            Phase::End => has_body || decided.kind.name != "partial_response",
+            _ => true,
+        });
+    }
+
+    /// The upstream speaks another protocol from here on: there is a head, and no answer proper.
+    pub fn meets_tunnel(&mut self) {
+        self.decided.retain(|decided| match decided.phase {
+            Phase::Answer => !decided.delays(),
+            Phase::Replace | Phase::Corrupt | Phase::End => false,
+            _ => true,
+        });
+    }
+
+    /// The name of the fault that lost the answer.
+    pub fn lost_by(&self) -> Option<String> {
+        let ends = |decided: &&Decided| decided.phase == Phase::End && !decided.shadow;
+        self.decided.iter().find(ends).map(|decided| decided.fault.clone())
+    }
+
+    /// The upstream does not get the request again.
+    pub fn is_not_repeated(&mut self) {
+        self.decided.retain(|decided| decided.kind.name != "duplicate_request");
+    }
+}
+
+impl Decided {
+    /// It makes the exchange later, and nothing else.
+    fn delays(&self) -> bool {
+        self.kind.name == "http_delay"
     }
 }
 

@@ -155,11 +155,13 @@ fn the_order_is_that_of_the_phases() {
     let check = |faults: &str, expected: &str| {
         assert_eq!(Route::new(faults).drawn("GET /"), expected, "{faults}");
     };
-    let all = "lose_response | payload_corruption | http_header | http_error phase=after | \
+    let all = "lose_response | payload_corruption | http_header | http_error enabled=false | \
                duplicate_request | http_delay latency=7";
-    let expected = "f5 ms=7, f4 times=1, f3 status=503, f2 set=0;remove=0, f1 kind=random_bytes, \
-                    f0 then=reset";
+    let expected = "f5 ms=7, f4 times=1, f2 set=0;remove=0, f1 kind=random_bytes, f0 then=reset";
     check(all, expected);
+    // Another answer is neither damaged nor does it end otherwise; its head changes.
+    let replaced = all.replace("enabled=false", "phase=after");
+    check(&replaced, "f5 ms=7, f4 times=1, f3 status=503, f2 set=0;remove=0");
     // An abort leaves the later phases nothing to do, and there is one of it.
     let aborts = "http_timeout timeout=1s | http_error | http_delay latency=7";
     check(&format!("{all} | {aborts}"), "f5 ms=7, f8 ms=7, f6 ms=1000");

@@ -1,7 +1,7 @@
 //! duplicate_request: the upstream gets a request more than once; its first answer is passed on.
 
 use super::attr::{Attr, Unit, Value};
-use super::exchange::{Phase, Stateless};
+use super::exchange::{Phase, Stateless, nothing_wrong};
 use super::{Kind, Level};
 
 /// How many times more an upstream may be asked.
@@ -32,6 +32,7 @@ pub(super) static KIND: Kind = Kind {
                 ask.course.duplicates = sum.min(TIMES_MAX as u32);
                 Some(format!("times={times}"))
             },
+            wrong: nothing_wrong,
         })
     },
 };

@@ -75,7 +75,8 @@ impl Phase {
     pub fn excludes(self, later: Phase) -> bool {
         match self {
             Phase::Limit | Phase::Abort => self <= later && later != Phase::Stream,
-            Phase::Replace | Phase::Corrupt | Phase::End => self == later,
+            Phase::Replace => matches!(later, Phase::Replace | Phase::Corrupt | Phase::End),
+            Phase::Corrupt | Phase::End => self == later,
             Phase::Delay | Phase::Request | Phase::Answer | Phase::Stream => false,
         }
     }
@@ -134,6 +135,12 @@ pub trait Exchange: Send {
 pub(super) struct Stateless {
     pub(super) phase: fn(&Attrs) -> Phase,
     pub(super) decide: fn(&mut Ask<'_>) -> Option<String>,
+    pub(super) wrong: fn(&Attrs) -> Option<&'static str>,
+}
+
+/// For those of whose attributes nothing is wrong that is not wrong of one alone.
+pub(super) fn nothing_wrong(_: &Attrs) -> Option<&'static str> {
+    None
 }
 
 impl Fault for Stateless {
@@ -151,6 +158,10 @@ impl Fault for Stateless {
 impl Exchange for Stateless {
     fn phase(&self, attrs: &Attrs) -> Phase {
         (self.phase)(attrs)
+    }
+
+    fn wrong(&self, attrs: &Attrs, _: Place) -> Option<&'static str> {
+        (self.wrong)(attrs)
     }
 
     fn decide(&mut self, ask: &mut Ask<'_>) -> Option<String> {

@@ -1,7 +1,7 @@
 //! http_delay: an exchange takes longer, once, whatever its size.
 
 use super::attr::{Attr, Unit, Value};
-use super::exchange::{Ask, Phase, Stateless};
+use super::exchange::{Ask, Phase, Stateless, nothing_wrong};
 use super::latency::{DISTRIBUTION, Delay, JITTER, LATENCY};
 use super::{Kind, Level};
 
@@ -27,6 +27,7 @@ pub(super) static KIND: Kind = Kind {
                 _ => Phase::Delay,
             },
             decide,
+            wrong: nothing_wrong,
         })
     },
 };

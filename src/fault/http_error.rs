@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::attr::{Attr, Unit, Value};
 use super::course::Abort;
-use super::exchange::{Ask, Phase, Stateless, injected, with_type};
+use super::exchange::{Ask, Phase, Stateless, injected, nothing_wrong, with_type};
 use super::{Kind, Level};
 use crate::units::Span;
 
@@ -48,6 +48,7 @@ pub(super) static KIND: Kind = Kind {
                 _ => Phase::Abort,
             },
             decide,
+            wrong: nothing_wrong,
         })
     },
 };

@@ -1,9 +1,10 @@
 //! http_header: fields of a head are set or taken out.
 
-use super::attr::{Attr, Unit, Value};
+use super::attr::{Attr, Attrs, Unit, Value};
 use super::course::Edit;
 use super::exchange::{Ask, Phase, Stateless};
 use super::{Kind, Level};
+use crate::http::Known;
 
 pub(super) static KIND: Kind = Kind {
     name: "http_header",
@@ -36,9 +37,23 @@ pub(super) static KIND: Kind = Kind {
                 _ => Phase::Answer,
             },
             decide,
+            wrong,
         })
     },
 };
+
+fn wrong(attrs: &Attrs) -> Option<&'static str> {
+    let (set, remove) = (attrs.fields("set"), attrs.names("remove"));
+    let mut names = set.iter().map(|(name, _)| name).chain(remove.iter());
+    if set.is_empty() && remove.is_empty() {
+        return Some("nothing to set or remove (name fields in set or in remove)");
+    }
+    let is_for_one_hop = names.any(|name| Known::of(name.as_bytes()).is_of_hop());
+    is_for_one_hop.then_some(
+        "a field for one hop alone, which is never passed on as it came (choose others than \
+         Keep-Alive, Proxy-Connection, TE, Trailer, Upgrade)",
+    )
+}
 
 fn decide(ask: &mut Ask<'_>) -> Option<String> {
     let (set, remove) = (ask.attrs.fields("set"), ask.attrs.names("remove"));

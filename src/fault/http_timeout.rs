@@ -2,7 +2,7 @@
 
 use super::attr::{Attr, SPAN_MAX, Unit, Value};
 use super::course::Abort;
-use super::exchange::{Phase, Stateless, injected, with_type};
+use super::exchange::{Phase, Stateless, injected, nothing_wrong, with_type};
 use super::{Kind, Level};
 use crate::units::Span;
 
@@ -25,6 +25,7 @@ pub(super) static KIND: Kind = Kind {
                 ask.course.abort = Some(Abort::Reply(reply, held));
                 Some(format!("ms={}", held.as_ms_f64()))
             },
+            wrong: nothing_wrong,
         })
     },
 };

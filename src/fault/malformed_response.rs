@@ -2,7 +2,7 @@
 
 use super::attr::{Attr, Unit, Value};
 use super::course::Malformed;
-use super::exchange::{Phase, Stateless};
+use super::exchange::{Phase, Stateless, nothing_wrong};
 use super::{Kind, Level};
 
 pub(super) static KIND: Kind = Kind {
@@ -27,6 +27,7 @@ pub(super) static KIND: Kind = Kind {
                 });
                 Some(format!("kind={kind}"))
             },
+            wrong: nothing_wrong,
         })
     },
 };

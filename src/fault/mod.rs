@@ -401,6 +401,11 @@ impl Spec {
         }
     }
 
+    /// True when it acts on something, and not in shadow mode.
+    pub fn can_act(&self) -> bool {
+        self.how.enabled && self.how.mode == Mode::Act && self.probability != Ratio::ZERO
+    }
+
     /// What is wrong with it as a whole, where each of its parts may be right.
     pub fn wrong(&self) -> Option<&'static str> {
         if self.among.one_of.is_some() && self.how.sampling == Sampling::Exact {

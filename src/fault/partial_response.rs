@@ -2,7 +2,7 @@
 
 use super::attr::{Attr, BYTES_MAX, Unit, Value};
 use super::course::Partial;
-use super::exchange::{Ask, Phase, Stateless};
+use super::exchange::{Ask, Phase, Stateless, nothing_wrong};
 use super::{Kind, Level};
 use crate::units::Ratio;
 
@@ -24,7 +24,7 @@ pub(super) static KIND: Kind = Kind {
             default: Value::Share(Ratio::HALF),
         },
     ],
-    build: || Box::new(Stateless { phase: |_| Phase::End, decide }),
+    build: || Box::new(Stateless { phase: |_| Phase::End, decide, wrong: nothing_wrong }),
 };
 
 fn decide(ask: &mut Ask<'_>) -> Option<String> {

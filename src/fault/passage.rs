@@ -14,7 +14,8 @@
 //! - When the next message begins, what the faults of the last one planned for later is forgotten,
 //!   and where they have taken bytes out the connection ends.
 //! - An end that comes out of a message ends the connection: no later message is looked at.
-//! - On a live change both pipelines are retuned; a fault that was drawn for a message stays drawn.
+//! - On a live change both pipelines are retuned; a fault that was drawn for a message stays drawn,
+//!   but for one that is drawn for none any more.
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -26,7 +27,7 @@ use super::pipeline::{Effect, Pipeline, QUEUE_BYTES_MAX, STEP_OVERHEAD_BYTES, To
 use super::pipeline::{add_total, bound_totals, weight};
 use super::stage::{Author, is_end};
 use super::{Action, Direction, Place, Spec, Step};
-use crate::units::Time;
+use crate::units::{Ratio, Time};
 
 /// A message under way that faults were drawn for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -290,7 +291,8 @@ impl Drawn {
     fn ground<'a>(&'a self, at: &Bearings<'a>) -> (Owner<'a>, Vec<Spec>) {
         let Message { request, occurrence, faults } = &*self.message;
         let owner = Owner { request: Some(request), connection: *occurrence, ..at.owner.clone() };
-        let is_drawn = |spec: &&Spec| spec.chooses() && faults.contains(&spec.name);
+        let acts = |spec: &&Spec| spec.chooses() && spec.probability != Ratio::ZERO;
+        let is_drawn = |spec: &&Spec| acts(spec) && faults.contains(&spec.name);
         (owner, at.faults.iter().filter(is_drawn).map(Spec::drawn).collect())
     }
 }

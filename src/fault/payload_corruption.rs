@@ -2,7 +2,7 @@
 
 use super::attr::{Attr, Unit, Value};
 use super::course::{Corruption, CorruptionKind};
-use super::exchange::{Phase, Stateless};
+use super::exchange::{Phase, Stateless, nothing_wrong};
 use super::{Kind, Level};
 
 pub(super) static KIND: Kind = Kind {
@@ -29,6 +29,7 @@ pub(super) static KIND: Kind = Kind {
                 ask.course.answer.corruption = Some(Corruption { kind, seed });
                 Some(format!("kind={word}"))
             },
+            wrong: nothing_wrong,
         })
     },
 };

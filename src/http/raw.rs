@@ -45,6 +45,12 @@ impl Known {
         if is_same { known } else { Known::Other }
     }
 
+    /// True for a field that says where a message ends, or is for one hop: never passed on as it
+    /// came, and never written by anybody else.
+    pub fn is_of_hop(self) -> bool {
+        !matches!(self, Known::Other | Known::Host | Known::Expect)
+    }
+
     /// Its place in a set of them.
     pub(super) fn bit(self) -> u16 {
         1 << self as u16

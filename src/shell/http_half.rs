@@ -11,10 +11,10 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use crate::control::Generation;
 use crate::exchange::{Answers, Broken, Done, Down, Ended, Exchange, From, PIPELINED_MAX};
 use crate::exchange::{Mark, Questions, Turn, Up, Upstream};
-use crate::fault::Direction;
 use crate::fault::course::Course;
 use crate::fault::desk::{Ground, is_of_exchanges};
 use crate::fault::exchange::Facts;
+use crate::fault::{Direction, Spec};
 use crate::http::HeadReader;
 use crate::shell::link::Link;
 use crate::shell::sys::{Bell, Watch};
@@ -159,10 +159,11 @@ impl Half {
     }
 
     /// The faults have changed: what they delayed goes on.
-    pub fn release(&mut self, now: Time) {
+    pub fn release(&mut self, now: Time, faults: &[Spec]) {
+        let still = |name: &str| faults.iter().any(|spec| spec.name == name && spec.can_act());
         match self {
             Half::Up(up, _) => up.release(now),
-            Half::Down(down, _) => down.release(now),
+            Half::Down(down, _) => down.release(now, &still),
         }
     }
 
@@ -259,7 +260,7 @@ impl Half {
             Half::Down(down, answering) => {
                 // What is given after this, the other half finds.
                 answering.shared.has_left.store(true, Ordering::SeqCst);
-                down.leave(&mut Answer { answering, link });
+                down.leave(link.clock.now(), &mut Answer { answering, link });
                 answering.shared.ring_up(link);
             }
         }
@@ -280,7 +281,7 @@ impl Asking {
         if !self.shared.has_left.load(Ordering::SeqCst) {
             return None;
         }
-        std::iter::from_fn(|| self.left.try_recv().ok()).find_map(|exchange| exchange.cut(0))
+        std::iter::from_fn(|| self.left.try_recv().ok()).find_map(|own| own.cut(0, false))
     }
 }
 
@@ -399,6 +400,7 @@ mod tests {
             upgrade: false,
             from,
             course: None,
+            is_unrepeated: None,
         }
     }
 

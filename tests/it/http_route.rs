@@ -286,17 +286,15 @@ fn a_tunnel_after_101() {
         upstreams::echo_back(&stream);
         request
     });
-    for knobs in [HTTP, r#""protocol": "http", "latencyMs": 5"#] {
+    let late = r#""protocol": "http", "latencyMs": 5"#;
+    for (knobs, told) in [(HTTP, ""), (late, "X-Chaos-Faults: latency;latency=5ms\r\n")] {
         let proxy = Proxy::start(upstream.addr, knobs);
         let mut client = proxy.connect();
         let request = "GET /chat HTTP/1.1\r\nHost: a\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n";
         // The first bytes behind the request come early, and wait.
         client.write_all(&[request.as_bytes(), b"\x00early"].concat()).unwrap();
-        expect(
-            &client,
-            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n\
-             welcome\x00early",
-        );
+        let switched = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade";
+        expect(&client, &format!("{switched}\r\n{told}\r\nwelcome\x00early"));
         client.write_all(b"GET / no HTTP any more\n\n").unwrap();
         expect(&client, "GET / no HTTP any more\n\n");
         client.shutdown(Shutdown::Write).unwrap();
