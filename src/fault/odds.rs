@@ -2,8 +2,10 @@
 //!
 //! Lots are independent of each other, and those of a group exclude each other. So a fault acts
 //! when its own lot wins and none does of a fault that leaves it nothing to do. Rate limits stand
-//! aside: how often they act is up to the clients. Without a request, which of the others it meets
-//! is known as far as their matches tell; where they do not, what comes out is a range.
+//! aside: how often they act is up to the clients. Triggers do for a fault itself, whose share is
+//! that of the requests that they let through; what it leaves to others is a range then. Without a
+//! request, which of the others it meets is known as far as their matches tell; where they do not,
+//! what comes out is a range, too.
 
 use super::exchange::{Facts, Phase};
 use super::matching::Match;
@@ -63,6 +65,8 @@ struct Lot<'a> {
     phase: Option<Phase>,
     share: f64,
     acts: bool,
+    /// No trigger keeps it from a request that it is for.
+    is_always: bool,
     /// Which it is for, of the requests in question.
     matching: &'a Match,
 }
@@ -73,8 +77,10 @@ impl<'a> Lot<'a> {
             Stand::Acts(share) => share.to,
             Stand::Limits | Stand::Idle(_) | Stand::Elsewhere => 0.0,
         };
-        let (group, phase) = (spec.among.one_of, spec.phase());
-        Lot { spec, group, phase, share, acts: spec.how.mode == Mode::Act, matching }
+        let (group, phase, when) = (spec.among.one_of, spec.phase(), &spec.how.when);
+        let is_always = when.is_always() && !when.counts() && when.times.is_none();
+        let acts = spec.how.mode == Mode::Act;
+        Lot { spec, group, phase, share, acts, is_always, matching }
     }
 
     /// True for those that leave nothing to do for this one, which is at this place of the list.
@@ -103,7 +109,8 @@ fn none_of(lots: &[Lot<'_>], matching: &Match, counts: impl Fn(usize, &Lot<'_>) 
     }
     let lost = |won: f64| 1.0 - won.min(1.0);
     let sure = |roll: &Roll<'_>| {
-        roll.iter().filter(|lot| lot.matching.covers(matching)).map(|lot| lot.share).sum()
+        let is_sure = |lot: &&&Lot<'_>| lot.is_always && lot.matching.covers(matching);
+        roll.iter().filter(is_sure).map(|lot| lot.share).sum()
     };
     let never_met =
         |a: &Roll<'_>, b: &Roll<'_>| a.iter().all(|a| b.iter().all(|b| never_meet(a, b)));

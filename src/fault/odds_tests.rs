@@ -259,3 +259,11 @@ fn what_is_certain_of_two_matches_holds_for_every_request() {
     }
     assert!(found.iter().all(|count| *count > 20), "{found:?}");
 }
+
+#[test]
+fn what_a_trigger_leaves_to_others_is_a_range() {
+    for trigger in ["nth=3", "every=2", "first=5", "times=2", "after=10", "for=10"] {
+        let faults = format!("partial_response {trigger} | lose_response p=0.5");
+        check(&faults, "100.000 0.000..50.000 / 0.000..50.000");
+    }
+}
