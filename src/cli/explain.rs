@@ -182,7 +182,7 @@ GET /tea/1 on \"api\":
         let expected = "of the requests that each is for: http_delay 50%, http_error 20%, \
                         http_timeout 10%, tea 70%, post 0%..70%, big 0%..70%, x 0%..70%, \
                         slicer_upstream 0%, loss_downstream 10%; \
-                        of all requests, none acts on 0%..31.5%";
+                        of all requests, none acts on 0%..63%";
         assert_eq!(shares(&plan.routes[0]).as_deref(), Some(expected));
     }
 }

@@ -11,6 +11,7 @@ use std::collections::VecDeque;
 
 use super::attr::{Attr, Attrs, BYTES_MAX, RATE_MAX, Unit, Value};
 use super::common::{Joined, Line, Rate};
+use super::pipeline::QUEUE_BYTES_MAX;
 use super::stage::bytes;
 use super::{Action, Fault, Kind, Level, Step};
 use crate::dice::Dice;
@@ -67,6 +68,10 @@ struct Waiting {
 /// a shared one shorter, for whoever comes next waits for a slice of each connection before.
 const SLICES_PER_S: u64 = 10;
 const SHARED_SLICES_PER_S: u64 = 100;
+
+/// What may wait for the line is what it carries in a twentieth of a second: it is not to be idle
+/// because its bytes are read late.
+const ROOMS_PER_S: u64 = 20;
 
 impl Bandwidth {
     /// Bytes of a slice at most.
@@ -161,6 +166,11 @@ impl Fault for Bandwidth {
     fn release(&mut self, now: Time, out: &mut Vec<Step>) {
         let steps = std::mem::take(&mut self.waiting).steps;
         out.extend(steps.into_iter().map(|step| Step { at: now, ..step }));
+    }
+
+    fn room(&self) -> usize {
+        let at_once = self.rate.burst.saturating_add(self.rate.bytes_per_s / ROOMS_PER_S);
+        usize::try_from(at_once).unwrap_or(usize::MAX).min(QUEUE_BYTES_MAX)
     }
 
     fn keeps_steps(&self) -> bool {

@@ -1,6 +1,7 @@
 //! hang: a pulled cable at an exact offset: no bytes, no end, and after a while perhaps something.
 
 use super::attr::{Attr, Attrs, BYTES_MAX, SPAN_MAX, Unit, Value};
+use super::pipeline::QUEUE_BYTES_MAX;
 use super::{Action, Fault, Kind, Level, Step};
 use crate::dice::Dice;
 use crate::units::{ByteCount, Span, Time};
@@ -60,6 +61,10 @@ impl Hang {
 }
 
 impl Fault for Hang {
+    fn room(&self) -> usize {
+        QUEUE_BYTES_MAX
+    }
+
     fn retune(&mut self, attrs: &Attrs) {
         self.after_bytes = attrs.bytes("after_bytes");
         self.length = attrs.span("for");

@@ -18,6 +18,7 @@
 //! does not show.
 
 use super::attr::{Attr, Attrs, SPAN_MAX, Unit, Value};
+use super::pipeline::QUEUE_BYTES_MAX;
 use super::{Action, Fault, Kind, Level, Step};
 use crate::dice::Dice;
 use crate::units::{Span, Time};
@@ -129,6 +130,10 @@ fn pareto(mean: f64, deviation: f64, dice: &mut Dice) -> f64 {
 }
 
 impl Fault for Latency {
+    fn room(&self) -> usize {
+        QUEUE_BYTES_MAX
+    }
+
     fn retune(&mut self, attrs: &Attrs) {
         self.drawn = Delay::new(attrs);
         self.delay = None;

@@ -23,6 +23,7 @@
 use std::collections::VecDeque;
 
 use super::attr::{Attr, Attrs, SPAN_MAX, Unit, Value};
+use super::pipeline::QUEUE_BYTES_MAX;
 use super::{Action, Fault, Kind, Level, Step};
 use crate::dice::Dice;
 use crate::units::{Ratio, Span, Time};
@@ -357,6 +358,10 @@ impl Loss {
 }
 
 impl Fault for Loss {
+    fn room(&self) -> usize {
+        QUEUE_BYTES_MAX
+    }
+
     fn retune(&mut self, attrs: &Attrs) {
         self.channel.loss = attrs.share("loss");
         self.channel.burst_loss = attrs.share("burst.loss");

@@ -169,6 +169,11 @@ pub trait Fault: Send {
         false
     }
 
+    /// Bytes that a direction may hold for its sake, before the source of that has to wait.
+    fn room(&self) -> usize {
+        0
+    }
+
     /// How many bytes it keeps.
     fn held_bytes(&self) -> usize {
         0

@@ -23,7 +23,7 @@ use std::sync::Arc;
 
 use super::lot::{Decision, Owner};
 use super::message::Message;
-use super::pipeline::{Effect, Pipeline, QUEUE_BYTES_MAX, STEP_OVERHEAD_BYTES, Total};
+use super::pipeline::{Effect, Pipeline, STEP_OVERHEAD_BYTES, Total};
 use super::pipeline::{add_total, bound_totals, weight};
 use super::stage::{Author, is_end};
 use super::{Action, Direction, Place, Spec, Step};
@@ -234,8 +234,10 @@ impl Passage {
 
     /// True when no more should be read for now.
     pub fn is_full(&self) -> bool {
-        let of_message = self.message.as_ref().map_or(0, |under| under.pipeline.load());
-        self.waiting_bytes + of_message + self.connection.load() >= QUEUE_BYTES_MAX
+        let of_message = self.message.as_ref().map(|under| &under.pipeline);
+        let room = of_message.map_or(0, Pipeline::room).max(self.connection.room());
+        let load = of_message.map_or(0, Pipeline::load) + self.connection.load();
+        self.waiting_bytes + load >= room
     }
 
     /// True when whatever comes goes on unchanged and at once.

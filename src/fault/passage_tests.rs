@@ -1,6 +1,7 @@
 //! Messages and their faults, as transcripts: beside steps, `T message f0,f1` begins a message
 //! for which these were drawn, `T message` one without, and `T set FAULTS` is a live change.
 
+use super::super::pipeline::QUEUE_BYTES_MAX;
 use super::super::pipeline::transcript::{OWNER, action, at_ns, is_end, parse, print};
 use super::*;
 use crate::dice::{Dice, Key};
@@ -188,7 +189,7 @@ fn the_dice_of_a_message_are_keyed_by_its_request() {
 
 #[test]
 fn what_waits_counts_against_the_bound() {
-    let specs = parse("bandwidth rate=0 p=0.5");
+    let specs = parse("hang p=0.5");
     let mut passage = Passage::new(&bearings(&specs), Time::ZERO);
     passage.turn_to(Time::ZERO, &bearings(&specs), Some(&message(1, "f0")));
     let chunk = || Step { at: Time::ZERO, action: Action::Send(vec![0; QUEUE_BYTES_MAX / 2]) };
@@ -197,6 +198,34 @@ fn what_waits_counts_against_the_bound() {
     assert!(!passage.is_full());
     passage.push(chunk());
     assert!(passage.is_full(), "half of it in the pipeline, half behind");
+}
+
+/// A slow line holds what it needs to be busy, so that its sender feels how slow it is.
+#[test]
+fn what_may_be_held_depends_on_the_faults() {
+    let holds = |faults: &str| {
+        let specs = parse(faults);
+        let mut passage = Passage::new(&bearings(&specs), Time::ZERO);
+        passage.turn_to(Time::ZERO, &bearings(&specs), Some(&message(1, "f0")));
+        let mut count = 0;
+        while !passage.is_full() {
+            let action = Action::Send(vec![0; 1024 - STEP_OVERHEAD_BYTES]);
+            passage.push(Step { at: Time::ZERO, action });
+            passage.turn_to(Time::ZERO, &bearings(&specs), None);
+            count += 1;
+        }
+        count
+    };
+    for faults in ["bandwidth rate=1 p=0.5", "bandwidth rate=1", "bandwidth rate=0"] {
+        assert!((50..=96).contains(&holds(faults)), "{faults}: {} KiB", holds(faults));
+    }
+    let fast = holds("bandwidth rate=20480"); // in KB/s: a twentieth of it
+    assert!((900..=1_024).contains(&fast), "{fast} KiB");
+    for faults in ["latency latency=9 | bandwidth rate=1", "hang", "loss loss=1", "slicer delay=9"]
+    {
+        let kib = holds(faults) as usize;
+        assert!((20 << 10..=36 << 10).contains(&kib), "{faults}: {kib} KiB");
+    }
 }
 
 /// Whatever is drawn for which message: faults that damage nothing leave the bytes as they were.

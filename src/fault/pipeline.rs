@@ -37,6 +37,10 @@ pub use super::lot::Owner;
 /// Toxiproxy's latency holds (1024 chunks of 32 KiB), and 100 ms of 320 MB/s.
 pub const QUEUE_BYTES_MAX: usize = 32 << 20;
 
+/// Bytes that a direction may hold whatever its faults are: while what was read at once waits for
+/// its end, as much again may come.
+const ROOM_MIN: usize = 96 << 10;
+
 /// Removed faults whose sums are kept for the close, in one direction of one connection; beyond it
 /// the oldest is forgotten. As many as a route may have at a time.
 const GONE_TOTALS_MAX: usize = 100;
@@ -310,7 +314,13 @@ impl Pipeline {
 
     /// True when no more should be read for now.
     pub fn is_full(&self) -> bool {
-        self.load() >= QUEUE_BYTES_MAX
+        self.load() >= self.room()
+    }
+
+    /// What it may hold: a delay line all that is on its way, a slow line no more than it needs to
+    /// be busy, so that a sender feels how slow it is.
+    pub(super) fn room(&self) -> usize {
+        self.stages.iter().map(Stage::room).fold(ROOM_MIN, usize::max)
     }
 
     /// True when whatever comes goes on unchanged and at once.

@@ -1,6 +1,7 @@
 //! slicer: bytes go on in small pieces, with a pause after each.
 
 use super::attr::{Attr, Attrs, BYTES_MAX, PAUSE_MAX, Unit, Value};
+use super::pipeline::QUEUE_BYTES_MAX;
 use super::{Action, Fault, Kind, Level, Step};
 use crate::dice::Dice;
 use crate::units::{ByteCount, Span, Time};
@@ -62,6 +63,10 @@ impl Slicer {
 }
 
 impl Fault for Slicer {
+    fn room(&self) -> usize {
+        QUEUE_BYTES_MAX
+    }
+
     fn retune(&mut self, attrs: &Attrs) {
         self.average = attrs.bytes("average_size");
         self.variation = attrs.bytes("size_variation");

@@ -228,6 +228,11 @@ impl Stage {
         if self.is_shadow() { 0 } else { self.fault.held_bytes() }
     }
 
+    /// Bytes that a direction may hold for its sake.
+    pub(super) fn room(&self) -> usize {
+        if self.is_active() && !self.is_shadow() { self.fault.room() } else { 0 }
+    }
+
     /// Bytes that it took out.
     pub(super) fn swallowed_bytes(&self) -> u64 {
         if self.is_shadow() { 0 } else { self.total.swallowed_bytes }
