@@ -14,6 +14,7 @@ pub(super) struct Between {
     pub(super) verdict: Option<bool>,
     pub(super) closing: bool,
     pub(super) client_finished: bool,
+    pub(super) without_faults: bool,
     pub(super) upstream: Upstream,
     pub(super) courses: VecDeque<Option<Course>>,
 }
@@ -70,5 +71,9 @@ impl Questions for Ends {
 
     fn is_finished(&self) -> bool {
         self.0.borrow().client_finished
+    }
+
+    fn is_in_force(&self, _: &str) -> bool {
+        !self.0.borrow().without_faults
     }
 }

@@ -13,15 +13,15 @@ use crate::fault::message::Message;
 use crate::http::Reply;
 use crate::units::{Ratio, Span, Time};
 
-const GET: &str = "GET / HTTP/1.1\nHost: a\n\n";
-const OK: &str = "HTTP/1.1 200 OK\nContent-Length: 5\n\nhello";
+pub(super) const GET: &str = "GET / HTTP/1.1\nHost: a\n\n";
+pub(super) const OK: &str = "HTTP/1.1 200 OK\nContent-Length: 5\n\nhello";
 const CHUNKS: &str = "HTTP/1.1 200 OK\nTransfer-Encoding: chunked\n\n5\nhello\n0\n\n";
 
-fn on_answer(answer: Answer) -> Course {
+pub(super) fn on_answer(answer: Answer) -> Course {
     Course { answer, ..Course::default() }
 }
 
-fn aborted(abort: Abort) -> Course {
+pub(super) fn aborted(abort: Abort) -> Course {
     Course { abort: Some(abort), ..Course::default() }
 }
 
@@ -359,65 +359,6 @@ fn what_is_too_long_is_sent_once() {
     }
 }
 
-fn decided(kind: &str, phase: Phase) -> Decided {
-    let kind = Kind::find(kind).expect("a kind");
-    Decided { phase, fault: "mine".into(), kind, drawn: String::new(), shadow: false }
-}
-
-/// What there was nothing to do for was not done, and is not told.
-#[test]
-fn what_was_not_done_is_not_told() {
-    let told = |answer: Answer, request: &str, from_upstream: &str| {
-        let decided = vec![
-            decided("http_delay", Phase::Answer),
-            decided("http_header", Phase::Answer),
-            decided("payload_corruption", Phase::Corrupt),
-            decided("partial_response", Phase::End),
-        ];
-        let course = Course { decided, explain: true, ..on_answer(answer) };
-        let heard = talk(request, from_upstream, vec![Some(course)]);
-        let line = heard.client.lines().find(|line| line.starts_with("X-Chaos-Faults: "));
-        line.map_or(String::new(), |line| line.replace("X-Chaos-Faults: ", ""))
-    };
-    let partial = || Answer { partial: Some(Partial::Bytes(3)), ..Answer::default() };
-    let all = "http_delay, http_header, payload_corruption, partial_response";
-    assert_eq!(told(partial(), GET, OK), all);
-    let bodiless = [
-        (GET, "HTTP/1.1 204 No Content\n\n"),
-        (GET, "HTTP/1.1 304 Not Modified\n\n"),
-        (GET, "HTTP/1.1 200 OK\nContent-Length: 0\n\n"),
-        ("HEAD / HTTP/1.1\nHost: a\n\n", "HTTP/1.1 200 OK\nContent-Length: 5\n\n"),
-    ];
-    for (request, answer) in bodiless {
-        assert_eq!(told(partial(), request, answer), "http_delay, http_header", "{answer}");
-    }
-    let chunk = Answer { malformed: Some(Malformed::Chunk), ..Answer::default() };
-    assert_eq!(told(chunk, GET, OK), "http_delay, http_header");
-    let upgrade = "GET / HTTP/1.1\nHost: a\nConnection: upgrade\nUpgrade: a\n\n";
-    let switched = "HTTP/1.1 101 Switching Protocols\nConnection: upgrade\nUpgrade: a\n\n";
-    assert_eq!(told(partial(), upgrade, switched), "http_header");
-}
-
-/// Where the upstream cuts an answer that another one was to stand for, the client has none.
-#[test]
-fn no_status_is_told_that_the_client_was_not_given() {
-    let replace = Answer { replace: Some(Reply::new(500)), ..Answer::default() };
-    let lose = Answer { lose: Some(Lose::Close), ..Answer::default() };
-    let cut = "HTTP/1.1 200 OK\nContent-Length: 5\n\nhe";
-    for (answer, answers) in [(replace, vec![cut]), (lose, vec![cut])] {
-        for from_upstream in answers {
-            let talk = Talk {
-                client: &crlf(GET),
-                upstream: &crlf(from_upstream),
-                courses: vec![Some(on_answer(answer.clone()))],
-                client_ends: None,
-                upstream_ends: Some(Ended::Finished),
-            };
-            assert_eq!(talk.hear().done, [(1, 0, false)], "{answer:?}");
-        }
-    }
-}
-
 /// Another answer in the place of the upstream's has the changes that were meant for that.
 #[test]
 fn another_answer_is_edited() {
@@ -430,81 +371,29 @@ fn another_answer_is_edited() {
     check_answer(answer, OK, &format!("{ours}{OK}"), Turn::Wait);
 }
 
-/// What holds an answer until its client leaves has done so; one that waits behind it has not.
-#[test]
-fn what_was_held_until_the_client_left_is_told() {
-    let wait = Span::from_ms(100);
-    let timeout = Course {
-        abort: Some(Abort::Reply(Reply::new(504), wait)),
-        decided: vec![decided("http_timeout", Phase::Abort)],
-        ..Course::default()
-    };
-    let late = Course {
-        decided: vec![decided("http_delay", Phase::Answer)],
-        ..on_answer(Answer { delay: wait, ..Answer::default() })
-    };
-    for (course, name) in [(timeout, "http_timeout"), (late, "http_delay")] {
-        let ends = Ends::default();
-        ends.0.borrow_mut().courses = vec![Some(course.clone()), Some(course)].into();
-        let (mut up, mut down) = (Up::new(Span::from_ms(1)), Down::default());
-        up.turn(&crlf(&GET.repeat(2)), Time::ZERO, &mut ends.clone(), &mut Vec::new());
-        down.turn(&crlf(OK), Time::ZERO, &mut ends.clone(), &mut Vec::new());
-        down.leave(Time::ZERO + Span::from_ms(30), &mut ends.clone());
-        let done = std::iter::from_fn(|| down.take_done()).map(|done| {
-            let course = done.course.expect("it was decided on");
-            let names: Vec<&str> = course.decided.iter().map(|own| own.kind.name).collect();
-            (done.status, names.join(","), course.held)
-        });
-        let held = (0, name.to_owned(), Span::from_ms(30));
-        assert_eq!(done.collect::<Vec<_>>(), [held, (0, String::new(), Span::ZERO)]);
-    }
-}
-
 /// A fault that hangs a client and goes leaves a connection that ends; else it goes on to hang.
+/// It may go before the answer comes.
 #[test]
 fn a_hanging_answer_ends_with_its_fault() {
-    for (stays, turn) in [(true, Turn::Wait), (false, Turn::Finish)] {
+    let cases = [(false, false, Turn::Wait), (false, true, Turn::Close), (true, true, Turn::Close)];
+    for (gone_before, gone_after, turn) in cases {
         let ends = Ends::default();
         let course = Course {
             decided: vec![decided("lose_response", Phase::End)],
             ..on_answer(Answer { lose: Some(Lose::Hang), ..Answer::default() })
         };
-        ends.0.borrow_mut().courses = vec![Some(course)].into();
+        ends.0.borrow_mut().courses = [Some(course)].into();
         let (mut up, mut down) = (Up::new(Span::from_ms(1)), Down::default());
         up.turn(&crlf(GET), Time::ZERO, &mut ends.clone(), &mut Vec::new());
         let mut out = Vec::new();
-        assert_eq!(down.turn(&crlf(OK), Time::ZERO, &mut ends.clone(), &mut out), Turn::Wait);
-        down.release(Time::ZERO, &|name| stays && name == "mine");
-        assert_eq!(down.turn(&[], Time::ZERO, &mut ends.clone(), &mut out), turn);
-        assert!(out.is_empty());
+        let mut turn_with = |fresh: &[u8], gone| {
+            ends.0.borrow_mut().without_faults = gone;
+            down.turn(fresh, Time::ZERO, &mut ends.clone(), &mut out)
+        };
+        let first = turn_with(&crlf(OK), gone_before);
+        let last = if first == Turn::Wait { turn_with(&[], gone_after) } else { first };
+        assert_eq!((last, out.is_empty()), (turn, true), "{gone_before} {gone_after}");
     }
-}
-
-#[test]
-fn what_acted_is_told() {
-    let decided = |kind, drawn: &str, shadow| Decided {
-        phase: Phase::Delay,
-        fault: "mine".into(),
-        kind: Kind::find(kind).expect("a kind"),
-        drawn: drawn.into(),
-        shadow,
-    };
-    let list = vec![
-        decided("http_delay", "ms=512", false),
-        decided("http_error", "status=500", true),
-        decided("http_header", "", false),
-    ];
-    let course = Course { decided: list, explain: true, ..Course::default() };
-    let told = "X-Chaos-Faults: http_delay;ms=512, http_header\n";
-    let heard = talk(GET, OK, vec![Some(course.clone())]);
-    let expected = format!("HTTP/1.1 200 OK\nContent-Length: 5\n{told}\nhello");
-    assert_eq!(heard.client, expected);
-    let silent = Course { explain: false, ..course.clone() };
-    assert_eq!(talk(GET, OK, vec![Some(silent)]).client, OK);
-    let abort = Some(Abort::Reply(Reply::new(503), Span::ZERO));
-    let heard = talk(GET, "", vec![Some(Course { abort, ..course })]);
-    let expected = format!("HTTP/1.1 503 Service Unavailable\n{told}Content-Length: 0\n\n");
-    assert_eq!(heard.client, expected);
 }
 
 /// Where the bytes of another message begin is marked, if a fault of bytes was drawn for either.
@@ -535,29 +424,7 @@ fn messages_are_marked_as_far_as_it_matters() {
     assert!(up.take_marks().is_empty() && down.take_marks().is_empty());
 }
 
-/// A request that is held, or read for an answer of our own, is told when the connection ends.
-#[test]
-fn what_is_left_is_told() {
-    let delayed = Course { delay: Span::from_ms(50), ..Course::default() };
-    let waiting = aborted(Abort::Reply(Reply::new(429), Span::ZERO));
-    let post = "POST / HTTP/1.1\nHost: a\nContent-Length: 5\n\nab";
-    let cases = [(GET, &delayed, false), (GET, &delayed, true), (post, &waiting, false)];
-    for (request, course, closing) in cases {
-        let ends = Ends::default();
-        ends.0.borrow_mut().courses = [Some(course.clone())].into();
-        let mut up = Up::new(Span::from_ms(1));
-        let turn = up.turn(&crlf(request), Time::ZERO, &mut ends.clone(), &mut Vec::new());
-        assert_eq!((turn, up.take_done().map(|done| done.number)), (Turn::Wait, None));
-        let later = Time::ZERO + Span::from_ms(20);
-        if closing {
-            ends.0.borrow_mut().closing = true; // the answer before was the last one
-            up.turn(&[], later, &mut ends.clone(), &mut Vec::new());
-        }
-        up.leave(later);
-        let done = up.take_done().expect("it was decided on");
-        assert_eq!((done.number, done.status, done.by_upstream), (1, 0, false));
-        let held = if course.abort.is_none() { Span::from_ms(20) } else { Span::ZERO };
-        assert_eq!(done.course.map(|course| course.held), Some(held));
-        assert!(up.take_done().is_none(), "told once");
-    }
+pub(super) fn decided(kind: &str, phase: Phase) -> Decided {
+    let kind = Kind::find(kind).expect("a kind");
+    Decided { phase, fault: "mine".into(), kind, drawn: String::new(), shadow: false }
 }

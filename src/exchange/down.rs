@@ -35,6 +35,9 @@ pub trait Questions {
 
     /// True when the client has sent its FIN.
     fn is_finished(&self) -> bool;
+
+    /// True when the fault with this name acts now.
+    fn is_in_force(&self, fault: &str) -> bool;
 }
 
 /// Answers the requests of one connection.
@@ -108,13 +111,10 @@ impl Down {
         matches!(self.state, State::Own(_) | State::Delayed(..))
     }
 
-    /// The faults have changed: what they delayed goes on. A fault that has lost an answer and is
-    /// not `still` in force leaves a connection that ends.
-    pub fn release(&mut self, now: Time, still: &dyn Fn(&str) -> bool) {
-        match &mut self.state {
-            State::Own(due) | State::Delayed(_, due) => *due = now,
-            State::Hang(fault) if !still(fault) => self.state = State::Over(Turn::Finish),
-            _ => {}
+    /// The faults have changed: what they delayed goes on.
+    pub fn release(&mut self, now: Time) {
+        if let State::Own(due) | State::Delayed(_, due) = &mut self.state {
+            *due = now;
         }
     }
 
@@ -183,7 +183,7 @@ impl Down {
             State::Hang(fault) => {
                 work.taken = work.bytes.len();
                 work.other.close(); // what still comes is read, so that its end is seen
-                match work.other.is_finished() {
+                match work.other.is_finished() || !work.other.is_in_force(&fault) {
                     true => self.over(Turn::Close, work),
                     false => self.wait(State::Hang(fault)),
                 }
@@ -298,6 +298,7 @@ impl Down {
             return self.finish_exchange(0, Some(Turn::Finish), work);
         }
         let was_sent = work.other.upstream() == Upstream::Reached;
+        self.current.iter_mut().for_each(Exchange::look_at_copies);
         if let Some(course) = self.course() {
             course.came_to_nothing(was_sent, false);
         }
@@ -319,14 +320,17 @@ impl Down {
             self.held(now);
         }
         let status = if let State::Body(passing) = &self.state { passing.given() } else { 0 };
-        let current = self.current.take().and_then(|own| own.cut(status, is_held));
-        let waiting = std::iter::from_fn(|| other.next()).filter_map(|own| own.cut(0, false));
+        let upstream = other.upstream();
+        let current = self.current.take().and_then(|own| own.cut(status, is_held, upstream));
+        let waiting = std::iter::from_fn(|| other.next());
+        let waiting = waiting.filter_map(|own| own.cut(0, false, upstream));
         self.done.extend(current.into_iter().chain(waiting));
     }
 
     /// The exchange is over; so is the connection, if it ends.
     fn finish_exchange(&mut self, status: u16, end: Option<Turn>, work: &mut Work<'_>) -> Next {
-        if let Some(exchange) = self.current.take() {
+        if let Some(mut exchange) = self.current.take() {
+            exchange.look_at_copies();
             let by_upstream = exchange.from == From::Upstream && status != 0;
             let Exchange { number, course, from, .. } = exchange;
             if from != From::Again {

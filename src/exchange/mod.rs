@@ -64,8 +64,8 @@ pub struct Exchange {
     pub from: From,
     /// What the faults decided; none when they decided nothing.
     pub course: Option<Box<Course>>,
-    /// Set when its body turns out to be too long for it to be sent again.
-    pub is_unrepeated: Option<Arc<AtomicBool>>,
+    /// Set when it is sent again, where it is to be.
+    pub is_repeated: Option<Arc<AtomicBool>>,
 }
 
 /// Who answers a request.
@@ -141,10 +141,11 @@ pub struct Done {
 impl Exchange {
     /// It is cut after its client was given this status; 0: before, while a fault held the answer
     /// perhaps. None where nobody waits for it.
-    pub fn cut(mut self, status: u16, is_held: bool) -> Option<Done> {
+    pub fn cut(mut self, status: u16, is_held: bool, upstream: Upstream) -> Option<Done> {
         self.look_at_copies();
+        let was_sent = self.from == From::Upstream && upstream == Upstream::Reached;
         if let Some(course) = self.course.as_mut().filter(|_| status == 0) {
-            course.came_to_nothing(self.from == From::Upstream, is_held);
+            course.came_to_nothing(was_sent, is_held);
         }
         let (by_upstream, refused, ended_by_fault) = (status != 0, None, false);
         let Exchange { number, course, from, .. } = self;
@@ -152,11 +153,10 @@ impl Exchange {
         (!matches!(from, From::Again | From::Nobody)).then_some(done)
     }
 
-    /// Whether it was sent again is known by now.
+    /// Tells its course whether it was sent again so far.
     fn look_at_copies(&mut self) {
-        let is_unrepeated = self.is_unrepeated.take_if(|flag| flag.load(Ordering::SeqCst));
-        if let Some(course) = self.course.as_mut().filter(|_| is_unrepeated.is_some()) {
-            course.is_not_repeated();
+        if let (Some(flag), Some(course)) = (&self.is_repeated, &mut self.course) {
+            course.set_repeated(flag.load(Ordering::SeqCst));
         }
     }
 }
@@ -267,6 +267,9 @@ mod tests;
 
 #[cfg(test)]
 mod course_tests;
+
+#[cfg(test)]
+mod told_tests;
 
 #[cfg(test)]
 mod corpus_tests;

@@ -10,7 +10,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::{
-    Broken, COPY_BYTES_MAX, Done, Ended, Exchange, From, LIMITS, Mark, Marks, Rest, Turn, heads,
+    Broken, COPY_BYTES_MAX, Done, Ended, Exchange, From, LIMITS, Mark, Marks, Rest, Turn, Upstream,
+    heads,
 };
 use crate::fault::course::{Abort, Course};
 use crate::http::{Asked, BodyReader, Framing, HeadReader, Reject, Version};
@@ -94,8 +95,8 @@ struct Copies {
     body: Vec<u8>,
     /// What ends a body in chunks.
     end: Vec<u8>,
-    /// To be set when the body is too long.
-    is_too_long: Arc<AtomicBool>,
+    /// To be set when it is sent again.
+    is_repeated: Arc<AtomicBool>,
 }
 
 /// Goes on with the next state, or gives the turn back.
@@ -180,7 +181,14 @@ impl Up {
             },
             _ => return,
         };
-        self.left = exchange.cut(0, false);
+        self.left = exchange.cut(0, false, Upstream::Awaited); // it was never sent
+    }
+
+    /// For so long nothing was read: a head that was under way is not late for that.
+    pub fn was_not_read(&mut self, span: Span) {
+        if self.late < Time::NEVER {
+            self.late = self.late + span;
+        }
     }
 
     /// The request that was left, once.
@@ -362,17 +370,17 @@ impl Up {
                 exchange.is_last &= again == 0;
                 exchange.course = course;
                 if asked.upgrade {
-                    exchange.course.iter_mut().for_each(|course| course.is_not_repeated());
+                    exchange.course.iter_mut().for_each(|course| course.set_repeated(false));
                 }
                 let copies = (again > 0).then(|| Copies {
                     left: again,
                     head: work.out[from..].to_vec(),
                     body: Vec::new(),
                     end: Vec::new(),
-                    is_too_long: Arc::default(),
+                    is_repeated: Arc::default(),
                 });
-                exchange.is_unrepeated =
-                    copies.as_ref().map(|copies| Arc::clone(&copies.is_too_long));
+                exchange.is_repeated =
+                    copies.as_ref().map(|copies| Arc::clone(&copies.is_repeated));
                 work.other.give(exchange);
                 To::Upstream(copies, again > 0)
             }
@@ -394,7 +402,7 @@ impl Up {
             upgrade: asked.upgrade,
             from,
             course: None,
-            is_unrepeated: None,
+            is_repeated: None,
         }
     }
 
@@ -463,6 +471,7 @@ impl Up {
                 Framing::Length(_) | Framing::Close => work.out.extend_from_slice(&copy.body),
             }
             work.out.extend_from_slice(&copy.end);
+            copy.is_repeated.store(true, Ordering::SeqCst);
             copy.left -= 1;
         }
         if !asked.keep_alive {
@@ -519,7 +528,7 @@ impl Up {
             upgrade: false,
             from: From::Refused(reject),
             course: None,
-            is_unrepeated: None,
+            is_repeated: None,
         }
     }
 }
@@ -534,7 +543,6 @@ fn keep_copy(copies: &mut Option<Copies>, data: &[u8]) {
     if let Some(kept) = copies {
         kept.body.extend_from_slice(data);
         if kept.body.len() > COPY_BYTES_MAX {
-            kept.is_too_long.store(true, Ordering::SeqCst);
             *copies = None;
         }
     }

@@ -26,6 +26,8 @@ pub struct Course {
     pub answer: Answer,
     /// What was decided, in order.
     pub decided: Vec<Decided>,
+    /// Decisions to send the request again that have not been carried out.
+    pub unrepeated: Vec<Decided>,
     /// The exchange as its bytes know it; none when nothing was decided.
     pub message: Option<Arc<Message>>,
     /// What came of each fault, where that is asked for.
@@ -42,9 +44,9 @@ impl Course {
     /// the answer, of whomever, may have been held.
     pub fn came_to_nothing(&mut self, was_sent: bool, was_held: bool) {
         self.decided.retain(|decided| match decided.phase {
-            Phase::Limit | Phase::Delay | Phase::Stream => true,
+            Phase::Delay | Phase::Stream => true,
             Phase::Request => was_sent,
-            Phase::Abort => was_held,
+            Phase::Limit | Phase::Abort => was_held,
             Phase::Answer => was_held && decided.delays(),
             Phase::Replace | Phase::Corrupt | Phase::End => false,
         });
@@ -78,9 +80,13 @@ impl Course {
         self.decided.iter().find(ends).map(|decided| decided.fault.clone())
     }
 
-    /// The upstream does not get the request again.
-    pub fn is_not_repeated(&mut self) {
-        self.decided.retain(|decided| decided.kind.name != "duplicate_request");
+    /// The upstream got the request again, or has not so far.
+    pub fn set_repeated(&mut self, is_repeated: bool) {
+        let copies = |decided: &mut Decided| decided.kind.name == "duplicate_request";
+        match is_repeated {
+            true => self.decided.append(&mut self.unrepeated),
+            false => self.unrepeated.extend(self.decided.extract_if(.., copies)),
+        }
     }
 }
 

@@ -11,10 +11,10 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use crate::control::Generation;
 use crate::exchange::{Answers, Broken, Done, Down, Ended, Exchange, From, PIPELINED_MAX};
 use crate::exchange::{Mark, Questions, Turn, Up, Upstream};
+use crate::fault::Direction;
 use crate::fault::course::Course;
 use crate::fault::desk::{Ground, is_of_exchanges};
 use crate::fault::exchange::Facts;
-use crate::fault::{Direction, Spec};
 use crate::http::HeadReader;
 use crate::shell::link::Link;
 use crate::shell::sys::{Bell, Watch};
@@ -159,11 +159,17 @@ impl Half {
     }
 
     /// The faults have changed: what they delayed goes on.
-    pub fn release(&mut self, now: Time, faults: &[Spec]) {
-        let still = |name: &str| faults.iter().any(|spec| spec.name == name && spec.can_act());
+    pub fn release(&mut self, now: Time) {
         match self {
             Half::Up(up, _) => up.release(now),
-            Half::Down(down, _) => down.release(now, &still),
+            Half::Down(down, _) => down.release(now),
+        }
+    }
+
+    /// For so long nothing was read, for there was no room for it.
+    pub fn was_not_read(&mut self, span: Span) {
+        if let Half::Up(up, _) = self {
+            up.was_not_read(span);
         }
     }
 
@@ -281,7 +287,8 @@ impl Asking {
         if !self.shared.has_left.load(Ordering::SeqCst) {
             return None;
         }
-        std::iter::from_fn(|| self.left.try_recv().ok()).find_map(|own| own.cut(0, false))
+        let upstream = self.shared.upstream();
+        std::iter::from_fn(|| self.left.try_recv().ok()).find_map(|own| own.cut(0, false, upstream))
     }
 }
 
@@ -381,6 +388,11 @@ impl Questions for Answer<'_> {
     fn is_finished(&self) -> bool {
         self.answering.shared.client_finished.load(Ordering::SeqCst)
     }
+
+    fn is_in_force(&self, fault: &str) -> bool {
+        let generation = self.link.route().live.generation();
+        generation.faults.iter().any(|spec| spec.name == fault && spec.can_act())
+    }
 }
 
 #[cfg(test)]
@@ -400,7 +412,7 @@ mod tests {
             upgrade: false,
             from,
             course: None,
-            is_unrepeated: None,
+            is_repeated: None,
         }
     }
 

@@ -133,6 +133,8 @@ struct Flow<'a> {
     half_ended: bool,
     /// The half has more to put out when the target has room.
     stopped: bool,
+    /// Since when the half has had no room for a turn.
+    full_since: Option<Time>,
     /// A fault ends the connection with the last exchange.
     faulty: bool,
     finished_at: Time,
@@ -182,6 +184,7 @@ impl<'a> Flow<'a> {
             half_end: None,
             half_ended: false,
             stopped: false,
+            full_since: None,
             faulty: false,
             finished_at: Time::ZERO,
             doze: None,
@@ -487,7 +490,7 @@ impl<'a> Flow<'a> {
         let owner = self.link.owner();
         let now = self.link.clock.now();
         let faults = &self.generation.faults;
-        self.half.iter_mut().for_each(|half| half.release(now, faults));
+        self.half.iter_mut().for_each(|half| half.release(now));
         self.passage.retune(now, &self.link.bearings(&owner, self.direction, faults));
         let (version, direction) = (self.generation.version, self.direction.as_str());
         let decisions = self.passage.decisions();

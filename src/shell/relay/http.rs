@@ -8,7 +8,7 @@
 use super::{Flow, Over, Pending};
 use crate::control::Cut;
 use crate::exchange::{Ended, Turn};
-use crate::fault::passage::Drawn;
+use crate::fault::passage::{Drawn, Passage};
 use crate::fault::{Action, Direction, Step};
 use crate::journal::{Answered, Event, Reason};
 use crate::shell::http_half::Seen;
@@ -16,6 +16,14 @@ use crate::units::{Span, Time};
 
 /// How long a client may take to read a last answer and close, while what it sends is thrown away.
 const LINGER: Span = Span::from_ms(2_000);
+
+/// True when what a half puts out can be written, or given to the faults.
+fn has_room(passes: bool, pending: &Pending, passage: &Passage) -> bool {
+    match passes {
+        true => matches!(pending, Pending::Nothing),
+        false => !passage.is_full(),
+    }
+}
 
 impl Flow<'_> {
     /// True when there is something to be done without waiting: the half was stopped by a target
@@ -44,17 +52,17 @@ impl Flow<'_> {
 
     /// Takes a turn, unless what it would put out could not be written yet.
     pub(super) fn turn_if_room(&mut self) -> Result<(), Over> {
-        let has_room = match self.passes {
-            true => matches!(self.pending, Pending::Nothing),
-            false => !self.passage.is_full(),
-        };
-        match self.half.is_some() && !has_room {
-            true => {
-                self.stopped = true;
-                Ok(())
-            }
-            false => self.turn(0),
+        let Some(half) = &mut self.half else { return Ok(()) };
+        let has_room = has_room(self.passes, &self.pending, &self.passage);
+        if !has_room {
+            self.stopped = true;
+            self.full_since.get_or_insert_with(|| self.link.clock.now());
+            return Ok(());
         }
+        if let Some(since) = self.full_since.take() {
+            half.was_not_read(self.link.clock.now() - since);
+        }
+        self.turn(0)
     }
 
     /// Writes what came out of the half, or gives it to the faults: of each message to its own.
@@ -167,6 +175,7 @@ impl Flow<'_> {
             None => Time::NEVER,
             Some(_) if self.finished => self.linger_end(),
             Some(_) if self.half_end.is_some() || self.blocked => Time::NEVER,
+            Some(_) if !has_room(self.passes, &self.pending, &self.passage) => Time::NEVER,
             Some(half) => half.due(),
         }
     }
