@@ -382,6 +382,22 @@ fn a_head_that_comes_slowly_is_late() {
 }
 
 #[test]
+fn a_head_that_was_not_read_is_not_late_for_that() {
+    let at = |ms: u64| Time::ZERO + Span::from_ms(ms);
+    let (ends, mut up) = (Ends::default(), Up::new(Span::from_ms(10)));
+    let turn = |up: &mut Up, bytes: &[u8], ms: u64| {
+        up.turn(bytes, at(ms), &mut ends.clone(), &mut Vec::new());
+        ends.0.borrow_mut().queue.pop_front().map(|given| given.from)
+    };
+    up.was_not_read(Span::from_ms(50));
+    assert_eq!(up.due(), Time::NEVER, "none is under way");
+    assert_eq!(turn(&mut up, b"GET / HT", 0), None);
+    up.was_not_read(Span::from_ms(50));
+    assert_eq!((turn(&mut up, b"", 59), up.due()), (None, at(60)));
+    assert_eq!(turn(&mut up, &crlf("TP/1.1\nHost: a\n\n"), 59), Some(From::Upstream));
+}
+
+#[test]
 fn one_request_more_than_may_wait_waits_unread() {
     let request = crlf("GET / HTTP/1.1\nHost: a\n\n");
     let (ends, mut up) = (Ends::default(), Up::new(Span::from_ms(1)));
