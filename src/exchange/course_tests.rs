@@ -68,6 +68,11 @@ fn an_answer_of_our_own() {
 fn no_answer_at_all() {
     check(aborted(Abort::Close), "", "", "", Turn::Finish);
     check(aborted(Abort::Reset), "", "", "", Turn::Reset);
+    // The body is not waited for.
+    let begun = "PUT / HTTP/1.1\nHost: a\nContent-Length: 4\n\nbo";
+    let heard = talk(begun, "", vec![Some(aborted(Abort::Reset))]);
+    assert_eq!((&*heard.upstream, heard.ends.1), ("", Turn::Reset));
+    assert_eq!(heard.done, [(1, 0, false)]);
 }
 
 #[test]

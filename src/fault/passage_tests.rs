@@ -163,6 +163,13 @@ fn a_change_retunes_the_message_under_way_and_those_that_wait() {
     let always = "0 message f0; 0 send a; 20 set latency latency=50; 25 send b";
     check("latency latency=100 p=0.5", always, "20 send a; 75 send b");
     check("timeout p=0.5", "0 message f0; 0 send a; 9 set ", "9 close");
+    // One that is drawn for none any more lets go of what it held.
+    for held in ["hang", "bandwidth rate=0"] {
+        let off = format!("0 message f0; 0 send a; 9 set {held} p=0; 10 send b");
+        check(&format!("{held} p=0.5"), &off, "9 send a; 10 send b");
+        let less = off.replace("p=0;", "p=0.1;");
+        check(&format!("{held} p=0.5"), &less, "");
+    }
 }
 
 #[test]
