@@ -147,6 +147,8 @@ struct Story {
     may_cut: bool,
     has_changed_bytes: bool,
     finished: bool,
+    /// A half-close has come out.
+    half_closed: bool,
     ended: bool,
     steps: usize,
 }
@@ -171,6 +173,7 @@ pub(crate) fn script(bytes: &[u8]) {
         messages: 0,
         stalled: false,
         finished: false,
+        half_closed: false,
         ended: false,
         steps: 0,
     };
@@ -283,12 +286,14 @@ impl Story {
             assert!(step.at <= self.now, "early: {step:?} at {:?}", self.now);
             match step.action {
                 Action::Send(bytes) => {
+                    assert!(!self.half_closed, "bytes behind a half-close");
                     let last = self.left.last().map_or(Time::ZERO, |(at, _)| *at);
                     assert!(last <= step.at, "back in time: {last:?} {:?}", step.at);
                     self.left.extend(bytes.iter().map(|byte| (step.at, *byte)));
                 }
                 Action::Close | Action::Reset => self.ended = true,
-                Action::Finish | Action::Open => {}
+                Action::Finish => self.half_closed = true,
+                Action::Open => {}
             }
         }
     }

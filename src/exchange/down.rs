@@ -449,8 +449,7 @@ impl Down {
 
     /// The answer proper goes on, or what was decided happens in its place.
     fn answer(&mut self, answered: Answered, work: &mut Work<'_>) -> Next {
-        let exchange = self.current();
-        let is_bodiless = answered.is_bodiless(exchange.head_only);
+        let is_bodiless = answered.is_bodiless(self.current().head_only);
         let framing = if is_bodiless { Framing::Length(0) } else { answered.framing };
         if let Some(course) = self.course() {
             course.meets_answer(framing != Framing::Length(0));

@@ -60,7 +60,7 @@ impl Course {
         self.decided.retain(|decided| match decided.phase {
             Phase::Answer => has_head || decided.delays(),
             Phase::Corrupt => has_body,
-            Phase::End => has_body || decided.kind.name != "partial_response",
+            Phase::End => has_body || *decided.kind != super::partial_response::KIND,
             _ => true,
         });
     }
@@ -82,7 +82,7 @@ impl Course {
 
     /// The upstream got the request again, or has not so far.
     pub fn set_repeated(&mut self, is_repeated: bool) {
-        let copies = |decided: &mut Decided| decided.kind.name == "duplicate_request";
+        let copies = |decided: &mut Decided| *decided.kind == super::duplicate_request::KIND;
         match is_repeated {
             true => self.decided.append(&mut self.unrepeated),
             false => self.unrepeated.extend(self.decided.extract_if(.., copies)),
@@ -93,7 +93,7 @@ impl Course {
 impl Decided {
     /// It makes the exchange later, and nothing else.
     fn delays(&self) -> bool {
-        self.kind.name == "http_delay"
+        *self.kind == super::http_delay::KIND
     }
 }
 

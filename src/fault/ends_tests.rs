@@ -203,6 +203,21 @@ fn a_plan_goes_past_what_keeps_steps() {
 }
 
 #[test]
+fn a_shadow_that_keeps_steps_holds_up_no_plan() {
+    let shadow = "bandwidth rate=0 scope=route shadow=true";
+    check(&format!("reset after_bytes=1 after=50 | {shadow}"), "0 send a", "0 send a; 50 reset");
+}
+
+#[test]
+fn a_half_close_whose_stretch_ends_overtakes_nothing_that_is_kept() {
+    let slow = "slow_close delay=100 for=50";
+    let lossy = "loss loss=1 cc=none for=90";
+    check(&format!("{slow} | {lossy}"), "0 send a; 1 finish", "90 send a; 90 finish");
+    let line = "bandwidth rate=1B/s scope=route for=90";
+    check(&format!("{slow} | {line}"), "0 send a; 1 finish", "90 send a; 90 finish");
+}
+
+#[test]
 fn whose_end_it_is_is_known_of_each() {
     for keeper in ["loss loss=1 cc=none for=30", "bandwidth rate=1 scope=route", "noop"] {
         let mut pipeline = downstream(&format!("limit_data bytes=2 | {keeper}"));

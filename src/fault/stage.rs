@@ -314,9 +314,14 @@ impl Stage {
             self.fault.release(ends, &mut self.made);
             self.put_out(next, effects);
             // It may be looked at ahead of time; until then a change forgets what does no harm.
-            let has_lost = self.total.swallowed_bytes > 0;
-            let author = if has_lost { Author::Settled } else { Author::Plan(index) };
-            self.is_over |= has_lost && last.as_ref().is_some_and(is_end);
+            let (ends_all, has_lost) =
+                (last.as_ref().is_some_and(is_end), self.total.swallowed_bytes > 0);
+            let author = match (ends_all, has_lost) {
+                (true, true) => Author::Settled,
+                (true, false) => Author::Plan(index),
+                (false, _) => Author::Peer,
+            };
+            self.is_over |= ends_all && has_lost;
             next.extend(last.map(|action| (Step { at: ends, action }, author)));
             self.stretch = Stretch::After;
             self.kept.clear();
@@ -390,7 +395,9 @@ impl Stage {
             return self.note_missing(bytes(&step.action), effects);
         }
         if matches!(author, Author::Plan(_)) && self.fault.keeps_steps() {
-            step.at = step.at.max(self.last_at); // it may be replaced or taken back
+            if !self.is_shadow() {
+                step.at = step.at.max(self.last_at); // it may be replaced or taken back
+            }
             return next.push((step, author));
         }
         if !self.is_active() {

@@ -489,8 +489,8 @@ impl<'a> Flow<'a> {
         }
         let owner = self.link.owner();
         let now = self.link.clock.now();
-        let faults = &self.generation.faults;
         self.half.iter_mut().for_each(|half| half.release(now));
+        let faults = &self.generation.faults;
         self.passage.retune(now, &self.link.bearings(&owner, self.direction, faults));
         let (version, direction) = (self.generation.version, self.direction.as_str());
         let decisions = self.passage.decisions();
